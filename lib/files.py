@@ -1,0 +1,40 @@
+"""Files and failures at the edges: atomic writes, and one clear line for whoever typed the command."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class UserError(ValueError):
+    """Bad input. The message is one line: what must hold, what came, what to do."""
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Write beside ``path`` and rename, so that a reader (or a kill) sees the old file or the new one, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's ``main``; a :class:`UserError` becomes one line on stderr and exit status 2."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(_say(f"{Path(sys.argv[0]).name}: {error}", 2))
+    except KeyboardInterrupt:
+        sys.exit(_say(f"{Path(sys.argv[0]).name}: interrupted; what is on disk is complete, run again to go on", 130))
+
+
+def _say(line: str, status: int) -> int:
+    print(line, file=sys.stderr)
+    return status

@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder of recorded outputs and real sequences, named by ``$TRACKING_REFERENCE``; the test is skipped without it."""
+    folder = os.environ.get("TRACKING_REFERENCE")
+    if not folder:
+        pytest.skip("TRACKING_REFERENCE is not set: it names the folder of recorded outputs and real sequences")
+    path = Path(folder)
+    # a folder that is promised but absent must not pass as a skip
+    assert (path / "golden").is_dir(), f"TRACKING_REFERENCE must hold golden/, got {path}"
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    torch.manual_seed(0)
