@@ -1,0 +1,56 @@
+"""A test sequence: frames on disk, the annotated boxes, and what else is known about it.
+
+``T`` frames; boxes in pixels: ``xywh`` (T, 4) corner and size, or ``polygon`` (T, 8) corners.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.files import UserError
+from lib.geometry.boxes import cxcywh_from_polygon, cxcywh_from_xywh
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """One target in one video."""
+
+    name: str
+    frames: tuple[Path, ...]  # image files in order; empty when only the annotation is at hand
+    truth: Array  # (T, 4) zero-based xywh or (T, 8) polygon as in the file; NaN rows are not annotated
+    size: tuple[int, int] | None = None  # (width, height) in pixels, where known without opening an image
+    tags: Mapping[str, NDArray] = field(default_factory=dict)  # attribute -> (T,) values, or a single value
+    kind: str = "otb"  # "otb" or "vot": the protocol and the layout of result files
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def start(self, frame: int = 0) -> Array:
+        """(4,) cxcywh of the axis-aligned box that a tracker is started with at ``frame``."""
+        box = self.truth[frame]
+        if not np.isfinite(box).all():
+            raise UserError(f"{self.name}: a tracker starts on an annotated frame, frame {frame} has no box")
+        return cxcywh_from_xywh(box) if box.size == 4 else cxcywh_from_polygon(box)
+
+    def image_size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels: as known, or of the first frame; None where there is no frame."""
+        if self.size is not None or not self.frames:
+            return self.size
+        image = cv2.imread(str(self.frames[0]), cv2.IMREAD_COLOR)
+        if image is None:
+            raise UserError(f"{self.frames[0]} must be an image, it cannot be read: replace it")
+        return image.shape[1], image.shape[0]
+
+
+def kind(sequences: list[Sequence]) -> str:
+    """The protocol that the sequences of one data set share: "otb" (one pass) or "vot" (reset on failure)."""
+    kinds = sorted({sequence.kind for sequence in sequences})
+    if len(kinds) != 1:
+        raise UserError(f"sequences of one data set must share one protocol, got {kinds or 'no sequence'}")
+    return kinds[0]
