@@ -32,7 +32,7 @@ def tracker_anchors(ratios: Sequence[float], scales: Sequence[float], n: int, st
 
 
 def training_anchors(ratios: Sequence[float], scales: Sequence[float], n: int, instance: int, stride: int = 8) -> Array:
-    """(4, A, n, n): centres in pixels of the search image, side ``instance``: instance//2 - (n//2) stride + stride k."""
+    """(4, A, n, n): centres in pixels of a search image of side i = ``instance``: i//2 - (n//2) stride + stride k."""
     return _on_grid(anchor_sizes(ratios, scales, stride), n, stride, centre=instance // 2)
 
 
