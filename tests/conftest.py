@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """Folder of recorded outputs and real sequences, named by ``$TRACKING_REFERENCE``; the test is skipped without it."""
+    """Folder of recorded outputs and real sequences, ``$TRACKING_REFERENCE``; without it the test is skipped."""
     folder = os.environ.get("TRACKING_REFERENCE")
     if not folder:
         pytest.skip("TRACKING_REFERENCE is not set: it names the folder of recorded outputs and real sequences")

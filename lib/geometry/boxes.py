@@ -39,8 +39,8 @@ def polygon_from_xywh(xywh: ArrayLike) -> Array:
 def cxcywh_from_polygon(polygon: ArrayLike) -> Array:
     """Axis-aligned start box of a rotated one: (..., 8) -> (..., 4) cxcywh.
 
-    Centre = mean of the corners. The bounding box is shrunk to the area of the polygon: with A1 = |p1p2| |p2p3| and A2 the
-    area of the bounding box, s = sqrt(A1 / A2), w = s (x2 - x1) + 1 and h likewise (the VOT toolkit's rule).
+    Centre = mean of the corners. The bounding box is shrunk to the area of the polygon: with A1 = |p1p2| |p2p3| and A2
+    the area of the bounding box, s = sqrt(A1 / A2), w = s (x2 - x1) + 1 and h likewise (the VOT toolkit's rule).
     """
     points = np.asarray(polygon, np.float64)
     points = points.reshape(*points.shape[:-1], 4, 2)
@@ -52,7 +52,7 @@ def cxcywh_from_polygon(polygon: ArrayLike) -> Array:
 
 
 def iou_xywh(a: ArrayLike, b: ArrayLike) -> Array:
-    """Intersection over union of (..., 4) xywh boxes, element by element; 0 where the union is empty, NaN where a box is."""
+    """Intersection over union of (..., 4) xywh boxes, pair by pair; 0 where the union is empty."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
