@@ -96,8 +96,8 @@ def unfrozen(epoch: int, end_epoch: int, mode: str, *, with_stem: bool = False) 
 
     'paper': stages open from the back, at thresholds of epoch / end_epoch (Zhang & Peng 2019); every number of epochs
     goes through all of them. 'released': the published code, which lost its optimiser: the open units move, under an
-    optimiser of their own, only in the one epoch of each opening, in all others the last unit alone. 'none': everything,
-    always.
+    optimiser of their own, only in the one epoch of each opening, in all others the last unit alone.
+    'none': everything, always.
 
     Args:
         with_stem: the stem opens with the last stage (SiamSE); SiamDW never trains it.
