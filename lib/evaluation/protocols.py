@@ -1,0 +1,96 @@
+"""How a tracker is run over sequences: one pass from the first frame, or with a new start after every failure.
+
+A trial is one set of hyper-parameters. Sequences x trials go through the slots together.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.evaluation.sequences import Sequence as Video
+from lib.geometry.boxes import polygon_from_xywh, rectangle_from_cxcywh
+from lib.tracker.slots import Scheduler, Segment, Track
+
+Array = NDArray[np.float64]
+
+RESTART_AFTER = 5  # frames from a failure to the next start
+START, FAILURE, SKIPPED = 1, 2, 0  # codes of frames without a box
+
+
+class Trackers(Protocol):
+    """What a protocol needs of a tracker: its hyper-parameters as a row, and the side of its search image."""
+
+    def row(self, hyper: Mapping[str, float]) -> Any: ...
+
+    def side(self, hyper: Mapping[str, float], box: Array, image: tuple[int, int]) -> int: ...
+
+
+def run(
+    videos: Sequence[Video],
+    trials: Sequence[Mapping[str, float]],
+    *,
+    trackers: Trackers,
+    scheduler: Scheduler,
+    reset: bool,
+    on_frames: Callable[[int], None] = lambda count: None,
+) -> Iterator[tuple[int, int, Array]]:
+    """Track every video under every trial; yields (index of the trial, index of the video, rows) as they finish.
+
+    ``rows`` (T, 4) xywh, pixels as in the truth; with ``reset`` a row without a box is [code, nan, nan, nan].
+    ``on_frames`` hears how many frames a finished stretch had.
+    """
+    images = [video.image_size() for video in videos]
+    polygons = [_polygons(video) if reset else None for video in videos]
+
+    def segment(trial: int, number: int, start: int) -> Segment:
+        video, image = videos[number], images[number]
+        assert image is not None  # a video without frames cannot be tracked
+        box = video.start(start)
+        return Segment(
+            key=(trial, number),
+            frames=video.frames,
+            start=start,
+            box=box,
+            params=trackers.row(trials[trial]),
+            instance=trackers.side(trials[trial], box, image),
+            truth=polygons[number],
+        )
+
+    def restart(track: Track) -> Segment | None:
+        assert track.failed_at is not None
+        start = track.failed_at + RESTART_AFTER
+        trial, number = track.segment.key
+        return segment(trial, number, start) if start < len(videos[number]) else None
+
+    rows: dict[tuple[int, int], Array] = {}
+    first = [segment(t, v, 0) for v in range(len(videos)) for t in range(len(trials))]
+    for track in scheduler.run(first, restart if reset else None):
+        trial, number = key = track.segment.key
+        video = videos[number]
+        if key not in rows:
+            rows[key] = np.full((len(video), 4), np.nan)
+            rows[key][:, 0] = SKIPPED
+        end = _write(rows[key], track, None if reset else video.truth[0])
+        on_frames(len(track.boxes))
+        if end + 1 >= len(video) or (track.failed_at is not None and track.failed_at + RESTART_AFTER >= len(video)):
+            yield trial, number, rows.pop(key)
+
+
+def _write(rows: Array, track: Track, first: Array | None) -> int:
+    """Fill in one stretch; returns its last frame."""
+    start = track.segment.start
+    end = start + len(track.boxes) - 1
+    rows[start : end + 1] = rectangle_from_cxcywh(track.boxes)
+    if first is None:
+        rows[start] = [START, np.nan, np.nan, np.nan]
+    else:
+        rows[start] = first  # a one-pass result repeats the given box
+    if track.failed_at is not None:
+        rows[end] = [FAILURE, np.nan, np.nan, np.nan]
+    return end
+
+
+def _polygons(video: Video) -> Array:
+    return video.truth if video.truth.shape[1] == 8 else polygon_from_xywh(video.truth)
