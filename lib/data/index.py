@@ -129,8 +129,8 @@ class _SetTable:
             self._add_video(video, tracks)
         if not self.frames:
             raise UserError(
-                f"set {part.name}: {part.annotation} and {part.path} must have crops in common; got {self.missing} crops "
-                f"without a file, {self.degenerate} boxes without area: check PATH and ANNOTATION"
+                f"set {part.name}: {part.annotation} and {part.path} must have crops in common; got {self.missing} "
+                f"crops without a file, {self.degenerate} boxes without area: check PATH and ANNOTATION"
             )
 
     def _add_video(self, video: str, tracks: dict[str, dict[str, Any]]) -> None:
