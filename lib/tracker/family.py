@@ -21,7 +21,7 @@ class Family:
     def __init__(
         self, model: Any, *, mapping: str = "sigmoid", engine: str | None = None, slots_at_once: int | None = None
     ) -> None:
-        """``engine`` of the crop: by default OpenCV on the CPU, PyTorch on a device. ``mapping`` of logits to scores."""
+        """``engine`` of the crop: by default cv2 on the CPU, torch elsewhere; ``mapping`` of logits to scores."""
         self.model = model.eval()
         self.device = device_of(model)
         on_cpu = self.device.type == "cpu"

@@ -145,7 +145,7 @@ class SiamFCTracker:
             search_side=torch.minimum(side, high).maximum(low),
             score=match_score(peak.double(), self.mapping),
         )
-        return state, flags_of(state.box, truth, image)
+        return state, flags_of(state.box, truth, frames)
 
     def _locate(self, response: Tensor, params: SiamFCParams) -> tuple[Tensor, Tensor, Tensor]:
         """(N, S, h, w) -> place of the peak (N, 2) x y in the enlarged response, best scale (N,), its raw peak (N,)."""

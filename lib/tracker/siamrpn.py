@@ -124,7 +124,7 @@ class SiamRPNTracker:
             size=size.clamp(min=10).minimum(image),
             score=score,
         )
-        return state, flags_of(state.box, truth, image)
+        return state, flags_of(state.box, truth, frames)
 
     def _best_proposal(
         self, cls: Tensor, reg: Tensor, size: Tensor, params: SiamRPNParams
