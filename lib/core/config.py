@@ -66,8 +66,8 @@ def model_of_test(path: str | Path) -> str | None:
 
 HYPER_PARAMETERS: dict[Family, dict[str, type]] = {
     "SIAMFC": {
-        **dict.fromkeys(("scale_step", "scale_lr", "scale_penalty", "w_influence", "context_amount"), float),
-        **dict.fromkeys(("instance_size", "exemplar_size", "score_size", "num_scale", "response_up"), int),
+        **dict.fromkeys(("scale_step", "scale_lr", "scale_penalty", "w_influence"), float),
+        **dict.fromkeys(("instance_size", "exemplar_size", "score_size"), int),  # the last two are SiamSE's
     },
     "SIAMRPN": {
         **dict.fromkeys(("penalty_k", "lr", "window_influence"), float),
@@ -79,7 +79,6 @@ HYPER_PARAMETERS: dict[Family, dict[str, type]] = {
 def _hyper_parameters(file: YamlFile, key: Key, part: Any) -> dict[str, float]:
     if not isinstance(part, dict):
         raise UserError(f"{file.at(key)}: {'.'.join(key)} must be a block of hyper-parameters; got {part!r}")
-    part = {"num_scale" if name == "num_scales" else name: value for name, value in part.items()}  # SiamSE's spelling
     families = [known for known in HYPER_PARAMETERS.values() if set(part) <= set(known)]
     if not families:
         everything = {name for known in HYPER_PARAMETERS.values() for name in known}
@@ -130,6 +129,13 @@ def _one_block(file: YamlFile) -> dict[str, Any]:
             )
         if name in above and name in block:
             raise UserError(f"{file.at((name,))}: {name} must stand in {family} alone; take it out here")
+    train = block.get("TRAIN")
+    if isinstance(train, dict) and "WITCH_USE" in train:  # the other published spelling
+        if "WHICH_USE" in train:
+            raise UserError(
+                f"{file.at((family, 'TRAIN', 'WITCH_USE'))}: TRAIN has WHICH_USE and WITCH_USE; take one out"
+            )
+        block["TRAIN"] = {"WHICH_USE" if name == "WITCH_USE" else name: value for name, value in train.items()}
     merged = {**above, **block, "FAMILY": family}
     return {name: value for name, value in merged.items() if value is not None}  # "TUNE:" and nothing under it
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from lib.core.yaml_file import did_you_mean
@@ -86,9 +86,7 @@ class TrainBlock(Block):
     WEIGHT_DECAY: Annotated[float, Field(ge=0)] = 1e-4
     CLIP: Annotated[float, Field(ge=0)] = 10.0  # gradients are scaled down to this L2 norm; 0 = never
     AMP: bool = False  # forward and backward pass in bfloat16 where the device can
-    WHICH_USE: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
-        (), validation_alias=AliasChoices("WHICH_USE", "WITCH_USE")
-    )  # data sets to train on, by the names of their blocks; absent = all of them
+    WHICH_USE: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()  # sets to train on, by name; absent = all
     # SiamRPN alone
     CLS_WEIGHT: Annotated[float, Field(ge=0)] = 1.0  # factor of the classification loss
     REG_WEIGHT: Annotated[float, Field(ge=0)] = 1.0  # factor of the regression loss

@@ -76,6 +76,8 @@ def _refuse_twins(path: Path, node: yaml.Node, seen: set[int]) -> None:
         if isinstance(child, tuple):
             name, child = child
             line = name.start_mark.line + 1
-            if isinstance(name.value, str) and lines.setdefault(name.value, line) != line:
+            if name.value in lines:
                 raise UserError(f"{path}, line {line}: {name.value} stands twice, also on line {lines[name.value]}")
+            if isinstance(name, yaml.ScalarNode):
+                lines[name.value] = line
         _refuse_twins(path, child, seen)
