@@ -79,7 +79,7 @@ def compare(boxes: Array, truth: Array) -> tuple[Array, Array, Array]:
         ratio = np.where(offset == 0, 0, offset / size)
         overlap = np.minimum(iou_xywh(boxes, truth), 1)  # rounding may leave 1 + 1e-16
         distance, relative = np.hypot(offset[..., 0], offset[..., 1]), np.hypot(ratio[..., 0], ratio[..., 1])
-    lost = ~np.isfinite(boxes).all(-1)
+    lost = np.logical_not(np.isfinite(boxes).all(-1))
     return _where_lost(overlap, lost, -1), _where_lost(distance, lost, np.inf), _where_lost(relative, lost, np.inf)
 
 
@@ -124,7 +124,7 @@ def evaluate(sequences: List[Sequence], tracks: Mapping[str, Array]) -> Curves:
     return curves(boxes, truth, [len(sequence) for sequence in sequences])
 
 
-def _where_lost(values: Array, lost: NDArray[np.bool_], worst: float) -> Array:
+def _where_lost(values: Array, lost: NDArray, worst: float) -> Array:
     return np.where(lost | np.isnan(values), worst, values)
 
 
