@@ -1,7 +1,8 @@
 """What the response to a search image should be, for a batch of targets, on the device, without host synchronisation.
 
 Axes: N samples, A anchors, n x n cells of the response (rows are y), 4 = cx cy w h (or their deltas). Boxes are cxcywh
-in pixels of the search image of side i; the cell in the middle of the response, n // 2, is the pixel i // 2.
+in pixels of the search image of side i, measured from its edge: a target in the middle is at i / 2, and its cell is the
+middle one of the response, n // 2.
 Labels: 1 positive, 0 negative, -1 ignored.
 """
 
@@ -31,9 +32,9 @@ class AnchorTargets(NamedTuple):
 def centre_label(centres: Tensor, n: int, instance: int, *, stride: int = 8, radius: int = 2) -> Tensor:
     """SiamFC's label (N, 1, n, n), float32: 1 where |dx| + |dy| <= ``radius`` cells of the target's cell, else 0.
 
-    ``centres`` (N, 2) x y. The target's cell is the nearest one: n // 2 + (x - i // 2) / stride, rounded half up.
+    ``centres`` (N, 2) x y. The target's cell is the nearest one: n // 2 + (x - i / 2) / stride, rounded half up.
     """
-    cells = torch.floor((centres - instance // 2) / stride + 0.5) + n // 2
+    cells = torch.floor((centres - instance / 2) / stride + 0.5) + n // 2
     steps = torch.arange(n, device=centres.device)
     distance = (steps - cells[..., None]).abs()  # (N, 2, n)
     return (distance[:, None, 1, :, None] + distance[:, None, 0, None, :] <= radius).float()

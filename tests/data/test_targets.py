@@ -106,7 +106,7 @@ def test_centre_label_equals_a_loop(n, instance, stride, radius):
     centres = torch.rand(40, 2, dtype=torch.float64) * instance * 1.2 - 0.1 * instance
     label = centre_label(centres, n, instance, stride=stride, radius=radius)
     for sample, (x, y) in enumerate(centres.tolist()):
-        grid = [(k - n // 2) * stride + instance // 2 for k in range(-50, n + 50)]
+        grid = [(k - n // 2) * stride + instance / 2 for k in range(-50, n + 50)]
         column = min(range(len(grid)), key=lambda k: abs(grid[k] - x)) - 50
         row = min(range(len(grid)), key=lambda k: abs(grid[k] - y)) - 50
         expected = [[float(abs(i - row) + abs(j - column) <= radius) for j in range(n)] for i in range(n)]
@@ -117,7 +117,7 @@ def test_centre_label_takes_the_nearest_cell_where_the_published_one_took_the_fl
     """Published: cell = n // 2 + floor(round(-shift) / 8), of the shift that was asked for, up to a cell away."""
     golden = np.load(reference / "golden" / "targets.npz")
     shifts, recorded = golden["fc_label_shifts"], golden["fc_labels"]
-    ours = centre_label(torch.from_numpy(127 - shifts), 17, 255)[:, 0].numpy()
+    ours = centre_label(torch.from_numpy(127.5 - shifts), 17, 255)[:, 0].numpy()
     floored, nearest = np.floor(np.round(-shifts) / 8), np.floor(-shifts / 8 + 0.5)
     agree = (floored == nearest).all(1)
     assert 2 <= agree.sum() < len(shifts)
@@ -125,5 +125,5 @@ def test_centre_label_takes_the_nearest_cell_where_the_published_one_took_the_fl
     for label, old, move in zip(ours[~agree], recorded[~agree], (nearest - floored)[~agree].astype(int), strict=True):
         assert (label != old).any()
         np.testing.assert_array_equal(label, np.roll(old, move[::-1], (0, 1)))  # the same diamond, a cell on
-    still = centre_label(torch.tensor([[127 - 0.6, 127 + 0.6]]), 17, 255)  # moved by less than a tenth of a cell
-    assert still.equal(centre_label(torch.tensor([[127.0, 127.0]]), 17, 255))
+    still = centre_label(torch.tensor([[127.5 - 0.6, 127.5 + 0.6]]), 17, 255)  # moved by less than a tenth of a cell
+    assert still.equal(centre_label(torch.tensor([[127.5, 127.5]]), 17, 255))
