@@ -184,6 +184,15 @@ def test_single_points_are_drawn():
     assert len(Page(page).all("section")) == 3 and "nan" not in page.lower().split("<body>")[1]
 
 
+def test_every_trial_is_a_dot():
+    trials = [{"number": n, "value": math.sin(n), "params": {"a": math.cos(n)}} for n in range(300)]
+    plots = re.findall(r'<svg viewBox[^>]*role="img".*?</svg>', render(Report(title="t", trials=trials)), re.S)
+    assert len(plots) == 2
+    for plot in plots:
+        strokes = re.findall(r"M ([\d.]+ [\d.]+)\s*L ?\1(?=[\s\"])", plot)
+        assert len(strokes) == 302  # the trials and the two of the ring
+
+
 def test_same_report_same_bytes_whatever_matplotlib_was_told():
     first = rendered("trained")
     with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30, "text.usetex": True}):

@@ -128,7 +128,7 @@ def history(numbers: Array, values: Array, *, ylabel: str, label: str) -> str:
 
     def draw(axes: Axes) -> None:
         axes.step(numbers, np.maximum.accumulate(values), where="post", color=_SERIES[0])
-        _points(axes, numbers, values, alpha=0.7)
+        _points(axes, numbers, values, width=_dot(len(values)), alpha=0.7)
         _ring(axes, numbers[values.argmax()], values.max())
         axes.set(xlabel="trial", ylabel=ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -138,22 +138,22 @@ def history(numbers: Array, values: Array, *, ylabel: str, label: str) -> str:
 
 
 def parameter(settings: Sequence[Any], values: Array, *, ylabel: str, label: str) -> str:
-    """One hyper-parameter of every finished trial (numbers, or words that become categories) against the score (T,)."""
+    """One hyper-parameter of every finished trial against its score (T,); words and few repeated numbers are kinds."""
 
     def draw(axes: Axes) -> None:
-        words = not all(isinstance(setting, int | float | np.number) for setting in settings)
-        kinds = sorted({str(setting) for setting in settings}) if words else []
-        x = np.array([kinds.index(str(setting)) if words else setting for setting in settings], float)
-        _points(axes, x, values, alpha=0.7)
-        _ring(axes, x[values.argmax()], values.max())
+        numbers = all(isinstance(setting, int | float | np.number) for setting in settings)
+        kinds = sorted(set(settings), key=float if numbers else str)
         axes.set(ylabel=ylabel)
-        if words:
-            axes.set_xticks(range(len(kinds)), kinds)
-        elif len(set(x)) <= 4:
-            axes.set_xticks(sorted(set(x)))
-            axes.xaxis.set_major_formatter(FuncFormatter(_plain))
-        else:
+        if numbers and (len(kinds) > 4 or len(kinds) == len(settings)):
+            x = np.array(settings, float)
             axes.xaxis.set_major_locator(MaxNLocator(5))
+        else:
+            # side by side around their kind: multiples of the golden ratio spread evenly, and the same each time
+            beside = (np.arange(len(settings)) * 0.618034 % 1 - 0.5) * 0.5
+            x = np.array([kinds.index(setting) for setting in settings]) + beside
+            axes.set_xticks(range(len(kinds)), [_plain(kind) if numbers else str(kind) for kind in kinds])
+        _points(axes, x, values, width=_dot(len(x)), alpha=0.7)
+        _ring(axes, x[values.argmax()], values.max())
         axes.margins(x=0.08, y=0.12)
 
     return _svg(draw, size=SMALL, label=label)
@@ -200,14 +200,19 @@ def _band(axes: Axes, x: Array, low: Array, high: Array, *, colour: str) -> None
             axes.fill(*there_and_back, color=colour, alpha=0.18, linewidth=0)
 
 
+def _dot(count: int) -> float:
+    """Width of each of so many dots."""
+    return 5 if count <= 200 else 3.2
+
+
 def _points(axes: Axes, x: ArrayLike, y: ArrayLike, *, colour: str = SOFT, width: float = 5, alpha: float = 1) -> None:
     """Dots as one path of strokes without length: a few bytes a dot instead of an element each, and no ids."""
     vertices = np.repeat(np.stack(np.broadcast_arrays(np.atleast_1d(x), y), -1).astype(float), 2, axis=0)
     vertices = vertices[np.isfinite(vertices).all(-1)]
     codes = np.tile([Path.MOVETO, Path.LINETO], len(vertices) // 2)
-    dots = PathPatch(
-        Path(vertices, codes), fill=False, edgecolor=colour, linewidth=width, capstyle="round", alpha=alpha
-    )
+    path = Path(vertices, codes)
+    path.should_simplify = False  # it takes a stroke without length for nothing
+    dots = PathPatch(path, fill=False, edgecolor=colour, linewidth=width, capstyle="round", alpha=alpha)
     axes.add_patch(dots).set_zorder(3)
     axes.update_datalim(vertices)
     axes.autoscale_view()
