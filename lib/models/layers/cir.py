@@ -1,0 +1,61 @@
+"""Cropping-inside-residual units (Zhang & Peng, CVPR 2019, section 4.1).
+
+Axes: N images, C channels, H W cells.
+
+Padding makes a network's answer depend on where in the image a thing is, which teaches a Siamese tracker a bias towards
+the centre. A CIR unit pads, adds the shortcut, and then drops the outermost cells: exactly those that saw padding.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def crop(x: Tensor, cells: int) -> Tensor:
+    """Drop ``cells`` rows and columns on each side: (..., H, W) -> (..., H - 2 cells, W - 2 cells)."""
+    return x[..., cells:-cells, cells:-cells]
+
+
+def scaled(channels: int, width: float, *, multiple: int = 8) -> int:
+    """``channels`` times the model's ``width``, rounded to a ``multiple``, at least one of it."""
+    return max(multiple, multiple * round(channels * width / multiple))
+
+
+def initialise(module: nn.Module) -> None:
+    """Convolutions kaiming-normal over fan-out with zero bias, batch-norms 1 and 0; for ``Module.apply``."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+class CIRBottleneck(nn.Module):
+    """1x1, 3x3 (pad 1), 1x1, batch-norm after each; plus the shortcut; ReLU unless ``last``; crop 1 on each side.
+
+    (N, inputs, H, W) -> (N, outputs, H - 2, W - 2). ``planes`` come out of the first 1x1, ``middle`` out of the 3x3.
+    """
+
+    def __init__(self, *, inputs: int, planes: int, middle: int, outputs: int, last: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, middle, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(middle)
+        self.conv3 = nn.Conv2d(middle, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            if inputs != outputs
+            else None
+        )
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out = out + (x if self.downsample is None else self.downsample(x))
+        return crop(out if self.last else torch.relu_(out), 1)
