@@ -9,7 +9,8 @@ BIN := .venv/bin
 
 onekey: install
 	$(BIN)/python siamese_tracking/make_demo.py
-	$(BIN)/python siamese_tracking/onekey.py --cfg experiments/train/demo.yaml --seed $(SEED)
+	$(BIN)/python siamese_tracking/onekey.py --cfg experiments/train/demo.yaml \
+		--seed $(SEED) --output output/demo-seed$(SEED)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)

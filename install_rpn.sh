@@ -47,9 +47,11 @@ make_venv() {
     if run "$python" -m venv --clear .venv; then return; fi
     # Debian and Ubuntu split pip out of venv (package python3-venv); the system's pip can stand in
     say "this Python cannot put pip into .venv; trying the system's pip"
-    run "$python" -m venv --clear --without-pip .venv
-    run "$python" -m pip --python .venv/bin/python install --quiet pip ||
-        { rm -rf .venv; fail "needs Python's venv with pip: sudo apt install python3-venv, then run this again"; }
+    if ! run "$python" -m venv --clear --without-pip .venv ||
+        ! run "$python" -m pip --python .venv/bin/python install --quiet pip; then
+        rm -rf .venv
+        fail "needs Python's venv with pip: sudo apt install python3-venv, then run this again"
+    fi
 }
 
 # a bare server lacks libGL or glib, without which opencv-python cannot be imported; its twin without windows can
