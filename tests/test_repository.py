@@ -97,3 +97,11 @@ def test_reference_data_is_reached_through_the_fixture_alone():
         path.name for path in files if re.search(r"environ.*TRACKING_REFERENCE", path.read_text(encoding="utf-8"))
     ]
     assert not asking
+
+
+def test_make_onekey_passes_the_seed_and_keeps_runs_apart():
+    done = subprocess.run(["make", "-n", "onekey", "SEED=2"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    commands = done.stdout.replace("\\\n", " ")
+    assert re.search(r"onekey\.py --cfg experiments/train/demo\.yaml\s+--seed 2 --output output/demo-seed2", commands)
+    assert commands.index("install_rpn.sh") < commands.index("make_demo.py") < commands.index("onekey.py")
