@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+torch.set_num_threads(1)  # tests run in as many processes as there are cores
+
 
 @pytest.fixture(scope="session")
 def reference() -> Path:

@@ -1,6 +1,6 @@
 """A model's trackers: one for each side of the search image, and how hyper-parameters choose among them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,17 @@ class Family:
     """The SiamFC or SiamRPN trackers of one model."""
 
     def __init__(
-        self, model: Any, *, mapping: str = "sigmoid", engine: str | None = None, slots_at_once: int | None = None
+        self,
+        model: Any,
+        *,
+        ratios: Sequence[float] | None = None,
+        scales: Sequence[float] = (8,),
+        mapping: str = "sigmoid",
+        engine: str | None = None,
+        slots_at_once: int | None = None,
     ) -> None:
-        """``engine`` of the crop: by default cv2 on the CPU, torch elsewhere; ``mapping`` of logits to scores."""
+        """``ratios`` and ``scales`` of the anchors make it SiamRPN; ``mapping`` of logits to scores; ``engine`` of the
+        crop, by default cv2 on the CPU and torch elsewhere."""
         self.model = model.eval()
         self.device = device_of(model)
         on_cpu = self.device.type == "cpu"
@@ -31,7 +39,9 @@ class Family:
             "engine": engine or ("cv2" if on_cpu else "torch"),
             "slots_at_once": slots_at_once or (1 if on_cpu else None),
         }
-        self.is_rpn = hasattr(model, "ratios")
+        self.is_rpn = ratios is not None
+        if ratios is not None:
+            self.options |= {"ratios": ratios, "scales": scales}
         self.params_type = SiamRPNParams if self.is_rpn else SiamFCParams
         self.trackers: dict[int, Any] = {}
 
@@ -39,8 +49,7 @@ class Family:
         """The tracker whose search image has this side, pixels."""
         if instance not in self.trackers:
             if self.is_rpn:
-                anchors = {"ratios": self.model.ratios, "scales": self.model.scales}
-                tracker: Any = SiamRPNTracker(instance=instance, **anchors, **self.options)
+                tracker: Any = SiamRPNTracker(instance=instance, **self.options)
             else:
                 # the published SiamFC trackers enlarge template and search image by the same margin
                 tracker = SiamFCTracker(instance=instance, exemplar=instance - 128, **self.options)

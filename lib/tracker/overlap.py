@@ -11,7 +11,7 @@ from lib.tracker.state import Flags
 def flags_of(box: Tensor, truth: Tensor | None, frames: Frames) -> Flags | None:
     """Flags of boxes (N, 4) cxcywh against polygons (N, 8); None without truth.
 
-    A frame whose truth is NaN is no failure. The rectangle is the one that a result file would hold, with its corner cut at zero.
+    A frame whose truth is NaN is no failure. The rectangle is that of a result file, its corner cut at zero.
     """
     if truth is None:
         return None

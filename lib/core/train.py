@@ -1,0 +1,281 @@
+"""The training loop of SiamFC and SiamRPN (Zhang & Peng 2019), to be taken in at one sitting."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tensorboardX import SummaryWriter
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lib.core.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint, save_checkpoint
+from lib.core.config import to_yaml
+from lib.core.provenance import provenance
+from lib.core.schedule import learning_rate, unfrozen
+from lib.core.settings import TrainSettings
+from lib.data.augment import Augmentation
+from lib.data.batches import Batch, batches, steps_of
+from lib.data.index import CropSet, Index, build_index
+from lib.data.pairs import sample_pairs
+from lib.data.pixels import Pixels
+from lib.data.targets import AnchorRule
+from lib.files import UserError, atomic_write
+from lib.geometry.anchors import training_anchors
+from lib.losses.classification import BLOCK_WEIGHT, block_term, classification_loss
+from lib.losses.regression import weighted_l1
+from lib.models import zoo
+from lib.models.heads import logit
+
+WORST_LOSS = 1e4  # a step with a larger loss is skipped
+SKIPS_IN_A_ROW = 20  # that end the run
+
+
+def build_model(settings: TrainSettings) -> nn.Module:
+    """The model of the settings with fresh weights, the same for the same SEED."""
+    train = settings.TRAIN
+    torch.manual_seed(settings.SEED)
+    options: dict[str, Any] = {"width": train.WIDTH}
+    if settings.FAMILY == "SIAMRPN":
+        anchors = {"ratios": train.ANCHORS_RATIOS, "scales": train.ANCHORS_SCALES}
+        options |= {"cls_type": train.CLS_TYPE, **anchors}
+    return zoo.build(train.MODEL, **options)
+
+
+def score_mapping(loss: str) -> str:
+    """How logits trained under this loss become scores: a hinge-trained logit lives in -1..1."""
+    return "hinge" if loss == "hinge" else "sigmoid"
+
+
+def losses(settings: TrainSettings, prediction: Any, batch: Batch) -> dict[str, Tensor]:
+    """Named terms and their weighted sum, ``loss``."""
+    train = settings.TRAIN
+    classify = classification_loss(train.LOSS)
+    if settings.FAMILY == "SIAMFC":
+        return {"loss": classify(prediction.squeeze(1), batch.label)}
+    cls, reg = prediction
+    z = logit(cls, batch.label.shape[1])
+    terms = {"cls": classify(z, batch.label), "reg": weighted_l1(reg, batch.delta, batch.weight)}
+    if train.CLS_TYPE == "thinner":
+        terms["cls"] = terms["cls"] + BLOCK_WEIGHT * block_term(z, batch.block_label)
+    return {"loss": train.CLS_WEIGHT * terms["cls"] + train.REG_WEIGHT * terms["reg"], **terms}
+
+
+def train(settings: TrainSettings, device: torch.device, *, quiet: bool = False) -> dict[str, Any]:
+    """Train to END_EPOCH, a checkpoint an epoch; goes on after the newest one. Returns counts for the report."""
+    index, counts = training_index(settings)
+    model = build_model(settings).to(device)
+    optimiser = new_optimiser(settings, model)
+    past = resume(settings, model, optimiser)
+    if past["epoch"] >= settings.TRAIN.END_EPOCH:
+        return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
+
+    pixels = Pixels(index, device=device, workers=settings.WORKERS)
+    log = TrainingLog(settings, past["epoch"], quiet)
+    for epoch in range(past["epoch"] + 1, settings.TRAIN.END_EPOCH + 1):
+        rate = learning_rate(
+            epoch,
+            policy=settings.TRAIN.LR_POLICY,
+            lr=settings.TRAIN.LR,
+            lr_end=settings.TRAIN.LR_END,
+            end_epoch=settings.TRAIN.END_EPOCH,
+            warmup=settings.TRAIN.WARMUP,
+            losses=past["losses"],
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        open_layers(settings, model, epoch)
+        pairs = sample_pairs(index, counts, seed=settings.SEED, epoch=epoch)
+        supply = epoch_batches(settings, pixels, pairs, epoch, device)
+        steps = steps_of(len(pairs), settings.TRAIN.BATCH)
+        log.begin(epoch, steps, rate)
+        mean, skipped = run_epoch(settings, model, optimiser, supply, log.step)
+        past["losses"].append(mean)
+        past["skipped"] += skipped
+        save_checkpoint(
+            checkpoint_path(settings.CHECKPOINT_DIR, epoch),
+            {
+                "epoch": epoch,
+                "arch": settings.TRAIN.MODEL,
+                "state_dict": model.state_dict(),
+                "optimizer": optimiser.state_dict(),
+                "mapping": score_mapping(settings.TRAIN.LOSS),
+                "losses": past["losses"],
+                "skipped": past["skipped"],
+                "settings": to_yaml(settings),
+                "provenance": provenance(settings) | {"crops": str(len(index)), "pairs an epoch": str(sum(counts))},
+            },
+        )
+    log.close()
+    return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
+
+
+def run_epoch(
+    settings: TrainSettings,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    supply: Iterator[Batch],
+    on_step: Callable[[int, dict[str, float]], None],
+) -> tuple[float, int]:
+    """One epoch; returns the mean loss of the steps that were made, and how many were skipped."""
+    total, made, skipped, in_a_row = 0.0, 0, 0, 0
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    device_type = next(model.parameters()).device.type
+    for batch in supply:
+        with torch.autocast(device_type, torch.bfloat16, enabled=settings.TRAIN.AMP):
+            prediction = model(batch.z, batch.x)
+        terms = losses(settings, prediction, batch)
+        optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        values = {name: float(term) for name, term in terms.items()}
+        if settings.TRAIN.CLIP:
+            torch.nn.utils.clip_grad_norm_(trainable, settings.TRAIN.CLIP)
+        if math.isfinite(values["loss"]) and values["loss"] <= WORST_LOSS:
+            optimiser.step()
+            total, made, in_a_row = total + values["loss"], made + 1, 0
+        else:
+            skipped, in_a_row = skipped + 1, in_a_row + 1
+            if in_a_row >= SKIPS_IN_A_ROW:
+                raise UserError(
+                    f"the loss must be finite and at most {WORST_LOSS:g}, it was {values['loss']:g} for "
+                    f"{in_a_row} steps in a row: lower LR, or start from other weights"
+                )
+        on_step(len(batch.z), values)
+    return total / max(made, 1), skipped
+
+
+def epoch_batches(
+    settings: TrainSettings, pixels: Pixels, pairs: Any, epoch: int, device: torch.device
+) -> Iterator[Batch]:
+    """The epoch's images and targets, made on the device."""
+    train, data = settings.TRAIN, settings.DATASET
+    anchors, rule = None, AnchorRule()
+    if settings.FAMILY == "SIAMRPN":
+        cells = (train.SEARCH_SIZE - train.TEMPLATE_SIZE) // train.STRIDE + 1
+        shapes = (train.ANCHORS_RATIOS, train.ANCHORS_SCALES)
+        anchors = training_anchors(*shapes, cells, train.SEARCH_SIZE, train.STRIDE)
+        keep = {"positives": train.ANCHORS_POS_KEEP, "total": train.ANCHORS_ALL_KEEP}
+        rule = AnchorRule(positive_iou=train.ANCHORS_THR_HIGH, negative_iou=train.ANCHORS_THR_LOW, **keep)
+    return batches(
+        pixels,
+        pairs,
+        batch=train.BATCH,
+        template_size=train.TEMPLATE_SIZE,
+        search_size=train.SEARCH_SIZE,
+        stride=train.STRIDE,
+        augmentation=Augmentation(
+            shift=data.SHIFT,
+            scale=data.SCALE,
+            color=data.COLOR,
+            flip=data.FLIP,
+            blur=data.BLUR,
+            rotation=data.ROTATION,
+        ),
+        family="siamfc" if anchors is None else "siamrpn",
+        anchors=anchors,
+        rule=rule,
+        seed=settings.SEED,
+        epoch=epoch,
+        device=device,
+    )
+
+
+def new_optimiser(settings: TrainSettings, model: nn.Module) -> torch.optim.SGD:
+    """SGD over all parameters: those that are frozen have no gradient, and are left alone with their momentum."""
+    train = settings.TRAIN
+    return torch.optim.SGD(model.parameters(), lr=train.LR, momentum=train.MOMENTUM, weight_decay=train.WEIGHT_DECAY)
+
+
+def open_layers(settings: TrainSettings, model: nn.Module, epoch: int) -> None:
+    """Which layers this epoch trains; frozen batch-norms stay in evaluation mode."""
+    unfrozen(epoch, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
+    model.train()
+
+
+def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped}."""
+    checkpoint = latest_checkpoint(settings.CHECKPOINT_DIR)
+    if checkpoint is None and settings.TRAIN.RESUME:
+        checkpoint = load_checkpoint(settings.TRAIN.RESUME)
+    if checkpoint is None:
+        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0}
+    if checkpoint.get("arch") != settings.TRAIN.MODEL:
+        raise UserError(
+            f"checkpoints in {settings.CHECKPOINT_DIR} must be of {settings.TRAIN.MODEL}, they are of "
+            f"{checkpoint.get('arch')}: choose another CHECKPOINT_DIR"
+        )
+    model.load_state_dict(checkpoint["state_dict"])
+    optimiser.load_state_dict(checkpoint["optimizer"])
+    return {key: checkpoint[key] for key in ("epoch", "losses", "skipped")}
+
+
+def training_index(settings: TrainSettings) -> tuple[Index, list[int]]:
+    """The crops of the sets in use, and the pairs of each in an epoch: USE, or PAIRS shared out like USE."""
+    sets = settings.sets
+    index = build_index(
+        [CropSet(name=n, path=Path(s.PATH), annotation=Path(s.ANNOTATION), reach=s.RANGE) for n, s in sets.items()]
+    )
+    uses = [part.USE for part in sets.values()]
+    whole = settings.TRAIN.PAIRS
+    if whole is None:
+        crops = [len(index.crops_of_set(number)) for number in range(len(uses))]
+        return index, [use or count for use, count in zip(uses, crops, strict=True)]
+    bounds = np.cumsum([0] + [use or 1 for use in uses])
+    return index, np.diff(np.round(whole * bounds / bounds[-1])).astype(int).tolist()
+
+
+class TrainingLog:
+    """train.jsonl (what the report draws), TensorBoard's events, and the progress bar."""
+
+    def __init__(self, settings: TrainSettings, epochs_done: int, quiet: bool) -> None:
+        self.settings, self.quiet = settings, quiet
+        folder = Path(settings.OUTPUT_DIR)
+        self.path = folder / "train.jsonl"
+        kept = [row for row in read_log(self.path) if row["epoch"] <= epochs_done]  # a killed epoch is done again
+        atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.events = SummaryWriter(str(folder / "tensorboard"))
+        self.bar: Any = None
+
+    def begin(self, epoch: int, steps: int, rate: float) -> None:
+        """A new epoch of so many steps at this learning rate."""
+        self.epoch, self.steps, self.rate, self.at = epoch, steps, rate, 0
+        self.close()
+        last = self.settings.TRAIN.END_EPOCH
+        self.bar = tqdm(total=steps, unit="step", desc=f"epoch {epoch}/{last}", disable=self.quiet)
+        self.started = time.monotonic()
+
+    def step(self, pairs: int, values: dict[str, float]) -> None:
+        """One step on ``pairs`` pairs, with its loss and terms."""
+        self.at += 1
+        self.bar.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
+        self.bar.update()
+        if self.at % self.settings.PRINT_FREQ and self.at != self.steps:
+            return
+        row = {"epoch": self.epoch, "step": self.at, "steps": self.steps, "lr": self.rate, **values}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        whole = (self.epoch - 1) * self.steps + self.at
+        speed = self.at * pairs / (time.monotonic() - self.started)
+        for name, value in {"lr": self.rate, **values, "pairs_per_second": speed}.items():
+            self.events.add_scalar(name, value, whole)
+
+    def close(self) -> None:
+        """The epoch's bar and the events so far."""
+        if self.bar is not None:
+            self.bar.close()
+        self.events.flush()
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Rows of train.jsonl; a line that a kill cut short is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows

@@ -1,0 +1,125 @@
+"""The scheduler: a track does not depend on what else is being tracked, and nothing is lost on the way."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib.evaluation import protocols
+from lib.evaluation.sequences import Sequence
+from lib.tracker.family import Family
+from lib.tracker.frames import FrameSupply
+from lib.tracker.slots import CHUNK, Scheduler
+from lib.tracker.still import StillTracker
+from tests.tracker.clips import render, small_model
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    sizes = [(96, 72), (120, 80), (64, 64), (101, 77), (160, 90)]
+    return [
+        render(folder, f"clip{n}", frames=frames, size=sizes[n], seed=n) for n, frames in enumerate((5, 1, 6, 3, 4))
+    ]
+
+
+def _run(family, videos, trials, *, slots, reset=False):
+    scheduler = Scheduler(family.at, FrameSupply(), slots=slots)
+    return {
+        (trial, videos[number].name): rows
+        for trial, number, rows in protocols.run(videos, trials, trackers=family, scheduler=scheduler, reset=reset)
+    }
+
+
+@pytest.mark.parametrize("engine", ["cv2", "torch"])
+def test_alone_or_among_sixteen_slots(videos, engine):
+    family = Family(small_model(), engine=engine, slots_at_once=16)
+    trials = [{}, {"scale_step": 1.2, "scale_lr": 0.7}, {"w_influence": 0.2}, {"scale_penalty": 0.99}]
+    together = _run(family, videos, trials, slots=16)
+    assert len(together) == len(videos) * len(trials)
+    for video in (videos[0], videos[4]):
+        alone = _run(family, [video], trials[1:2], slots=1)[0, video.name]
+        np.testing.assert_allclose(together[1, video.name], alone, atol=1e-3)
+    assert np.abs(together[0, "clip2"] - together[1, "clip2"]).max() > 0.1  # the columns are not mixed up
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_every_video_comes_back_whole(videos, slots):
+    rows = _run(StillTracker(), videos, [{}, {}], slots=slots)
+    assert len(rows) == 2 * len(videos)
+    for video in videos:
+        np.testing.assert_array_equal(rows[0, video.name], np.repeat(video.truth[:1], len(video), 0))
+
+
+def test_a_slot_is_refilled_at_once(videos):
+    """Slots x steps is the work of the videos, not the longest video times the number of rounds."""
+    seen = []
+
+    class Counting(StillTracker):
+        def step(self, state, frames, truth=None):
+            seen.append(len(frames))
+            return super().step(state, frames, truth)
+
+    _run(Counting(), videos, [{}], slots=2)
+    assert sum(seen) == sum(len(video) - 1 for video in videos)
+    assert len(seen) <= sum(seen) / 2 + CHUNK + max(map(len, videos)) - min(map(len, videos))
+
+
+def test_reset_starts_again_five_frames_after_a_failure(tmp_path):
+    video = render(tmp_path, "jump", frames=30, size=(160, 120), seed=1, hide=range(12, 30))
+    rows = _run(StillTracker(), [video], [{}], slots=4, reset=True)[0, "jump"]
+    truth = video.truth
+    fails = [t for t in range(30) if rows[t, 0] == 2 and np.isnan(rows[t, 1])]
+    starts = [t for t in range(30) if rows[t, 0] == 1 and np.isnan(rows[t, 1])]
+    # independently: walk through the frames one by one
+    expected_fails, expected_starts, start = [], [0], 0
+    for t in range(1, 30):
+        if t < start:
+            continue
+        if t == start:
+            expected_starts.append(t)
+        elif _disjoint(truth[start], truth[t]):
+            expected_fails.append(t)
+            start = t + 5
+    assert fails == expected_fails and starts == expected_starts and fails
+    for fail in fails:
+        skipped = rows[fail + 1 : min(fail + 5, 30)]
+        assert (skipped[:, 0] == 0).all() and np.isnan(skipped[:, 1:]).all()
+
+
+def test_a_failure_without_room_for_a_restart(tmp_path):
+    video = render(tmp_path, "late", frames=20, size=(160, 120), seed=1, hide=range(17, 20))
+    rows = _run(StillTracker(), [video], [{}], slots=4, reset=True)[0, "late"]
+    codes = [int(row[0]) for row in rows[-3:]]
+    assert codes == [2, 0, 0] and np.isnan(rows[-3:, 1:]).all()
+
+
+def test_reset_in_slots_equals_one_by_one(tmp_path):
+    videos = [
+        render(tmp_path, f"v{n}", frames=14, size=(150 + 10 * n, 110), seed=n, hide=range(3 + n, 9)) for n in range(3)
+    ]
+    family = Family(small_model())
+    together = _run(family, videos, [{}], slots=3, reset=True)
+    for video in videos:
+        alone = _run(family, [video], [{}], slots=1, reset=True)[0, video.name]
+        np.testing.assert_allclose(together[0, video.name], alone, atol=1e-3)
+    assert any((rows[:, 0] == 2).any() for rows in together.values())
+
+
+def test_memory_for_frames_is_bounded(videos):
+    supply = FrameSupply(budget_bytes=30_000)
+    for path in videos[0].frames * 2:
+        supply.prefetch([path])
+        frames = supply.frames([path])
+        assert supply.held_bytes <= max(30_000, frames.pixels.numel())
+    assert torch.equal(supply.frames([videos[0].frames[0]]).pixels, FrameSupply().frames([videos[0].frames[0]]).pixels)
+
+
+def _disjoint(a, b) -> bool:
+    return bool((np.maximum(a[:2], b[:2]) >= np.minimum(a[:2] + a[2:], b[:2] + b[2:])).any())
+
+
+def test_a_frame_that_vanished_is_named(tmp_path):
+    video = render(tmp_path, "gone", frames=8, size=(96, 72), seed=0)
+    video.frames[5].unlink()
+    with pytest.raises(ValueError, match=r"0005\.png does not exist"):
+        _run(StillTracker(), [Sequence(name="gone", frames=video.frames, truth=video.truth)], [{}], slots=1)
