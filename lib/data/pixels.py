@@ -46,19 +46,19 @@ class Pixels:
         self._state = np.zeros(len(index), np.uint8)
         self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
         self._coming: dict[int, Future[np.ndarray | None]] = {}
-        self.sides = np.array([self._side_of_set(s) for s in range(len(index.sets))])
+        sides = np.array([self._side_of_set(s) for s in range(len(index.sets))], np.int64)
+        self.side: Ints = sides[index.set_of(np.arange(len(index)))]  # (K,) pixels
         # crops of one side share a buffer; a crop's place in it
-        self._side = self.sides[index.set_of(np.arange(len(index)))]
         self._place = np.empty(len(index), np.int64)
-        for side in np.unique(self._side):
-            self._place[self._side == side] = np.arange((self._side == side).sum())
-        self.bytes = int((3 * self._side.astype(np.int64) ** 2).sum())
+        for side in np.unique(self.side):
+            self._place[self.side == side] = np.arange((self.side == side).sum())
+        self.bytes = int((3 * self.side**2).sum())
         self.device, self.residence = self._find_room(torch.device(device), budget)
         self._buffers: dict[int, Tensor] = {}
         if self.residence != "stream":
             self._buffers = {
                 int(side): torch.empty((count, 3, side, side), dtype=torch.uint8, device=self.device)
-                for side, count in zip(*np.unique(self._side, return_counts=True), strict=True)
+                for side, count in zip(*np.unique(self.side, return_counts=True), strict=True)
             }
 
     def fetch(self, ids: Ints) -> tuple[Ints, list[Rows]]:
@@ -69,8 +69,8 @@ class Pixels:
         for row in np.flatnonzero(self._state[ids] == BAD):
             used[row] = self._substitute(int(ids[row]), images)
         parts = []
-        for side in np.unique(self._side[used]):
-            rows = np.flatnonzero(self._side[used] == side)
+        for side in np.unique(self.side[used]):
+            rows = np.flatnonzero(self.side[used] == side)
             if self._buffers:
                 places = torch.from_numpy(self._place[used[rows]])
                 pixels = self._buffers[int(side)].index_select(0, places.to(self.device))
@@ -131,8 +131,8 @@ class Pixels:
         if not self._buffers:
             return images
         new = np.array(sorted(images), np.int64)
-        for side in np.unique(self._side[new]):
-            crops = new[self._side[new] == side]
+        for side in np.unique(self.side[new]):
+            crops = new[self.side[new] == side]
             pixels = torch.from_numpy(np.stack([images[i] for i in crops.tolist()]))
             places = torch.from_numpy(self._place[crops]).to(self.device)
             self._buffers[int(side)].index_copy_(0, places, pixels.to(self.device))
@@ -157,7 +157,7 @@ class Pixels:
 
     def _decode(self, crop: int) -> np.ndarray | None:
         """(3, S, S), or None where the file is no image of the set's side."""
-        side = int(self._side[crop])
+        side = int(self.side[crop])
         image = read_image(self.index.path(crop))
         if image is None or image.shape != (side, side, 3):
             return None

@@ -30,14 +30,14 @@ class AnchorTargets(NamedTuple):
 
 
 def centre_label(centres: Tensor, n: int, instance: int, *, stride: int = 8, radius: int = 2) -> Tensor:
-    """SiamFC's label (N, 1, n, n), float32: 1 where |dx| + |dy| <= ``radius`` cells of the target's cell, else 0.
+    """SiamFC's label (N, n, n), float32: 1 where |dx| + |dy| <= ``radius`` cells of the target's cell, else 0.
 
     ``centres`` (N, 2) x y. The target's cell is the nearest one: n // 2 + (x - i / 2) / stride, rounded half up.
     """
     cells = torch.floor((centres - instance / 2) / stride + 0.5) + n // 2
     steps = torch.arange(n, device=centres.device)
     distance = (steps - cells[..., None]).abs()  # (N, 2, n)
-    return (distance[:, None, 1, :, None] + distance[:, None, 0, None, :] <= radius).float()
+    return (distance[:, 1, :, None] + distance[:, 0, None, :] <= radius).float()
 
 
 def anchor_iou(anchors: Tensor, boxes: Tensor) -> Tensor:
