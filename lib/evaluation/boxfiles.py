@@ -28,18 +28,42 @@ def read_bytes(path: str | Path) -> bytes:
 
 def parse_rows(text: bytes, path: str | Path, columns: tuple[int, ...] = (4,)) -> Array:
     """:func:`read_rows` from bytes; ``path`` is named in errors."""
+    values, counts = _numbers(text, path, columns)
+    width = int(counts[0])
+    if width not in columns or np.any(counts != width):
+        raise UserError(_first_bad_line(text, path, columns))
+    return values.reshape(-1, width)
+
+
+def parse_rows_or_codes(
+    text: bytes, path: str | Path, columns: tuple[int, ...] = (4, 8), codes: tuple[int, ...] = (0, 1, 2)
+) -> Array:
+    """(T, c) rows of c numbers, among which a row of one number is a code, kept as [code, nan, ...]."""
+    values, counts = _numbers(text, path, (1, *columns))
+    width = int(counts.max()) if counts.max() > 1 else columns[0]
+    single = counts == 1
+    first = np.cumsum(counts) - counts
+    if width not in columns or np.any(~single & (counts != width)) or not np.isin(values[first[single]], codes).all():
+        raise UserError(_first_bad_line(text, path, columns, codes))
+    rows = np.full((len(counts), width), np.nan)
+    rows[single, 0] = values[first[single]]
+    rows[~single] = values[(first[~single, None] + np.arange(width))]
+    return rows
+
+
+def _numbers(text: bytes, path: str | Path, columns: tuple[int, ...]) -> tuple[Array, NDArray[np.int64]]:
+    """All numbers, and how many each line holds that holds any."""
     text = text.translate(_SEPARATORS)
     counts = _numbers_per_line(text)
-    width = int(counts[0]) if len(counts) else 0
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # numpy's sign that it met something that is no number
         try:
             values = np.fromstring(text, np.float64, sep=" ")
         except (DeprecationWarning, ValueError):
             values = np.empty(0)
-    if width not in columns or np.any(counts != width) or values.size != width * len(counts):
+    if len(counts) == 0 or values.size != counts.sum():
         raise UserError(_first_bad_line(text, path, columns))
-    return values.reshape(-1, width)
+    return values, counts
 
 
 def _numbers_per_line(text: bytes) -> NDArray[np.int64]:
@@ -49,24 +73,33 @@ def _numbers_per_line(text: bytes) -> NDArray[np.int64]:
     first = ink.copy()
     first[1:] &= ~ink[:-1]  # first letter of each number
     ends = np.flatnonzero(letters == 10)
-    line = np.searchsorted(ends, np.flatnonzero(first))
-    counts = np.bincount(line)
+    counts = np.bincount(np.searchsorted(ends, np.flatnonzero(first)))
     return counts[counts > 0]
 
 
-def _first_bad_line(text: bytes, path: str | Path, columns: tuple[int, ...]) -> str:
-    want = " or ".join(map(str, columns))
+def _first_bad_line(text: bytes, path: str | Path, columns: tuple[int, ...], codes: tuple[int, ...] = ()) -> str:
+    want = " or ".join(map(str, columns)) + " numbers"
+    want += f" or one code of {', '.join(map(str, codes))}" if codes else ""
     width = None
-    for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(text.translate(_SEPARATORS).decode("utf-8", "replace").split("\n"), 1):
         words = line.split()
-        if not words:
-            continue
+        where = f"{path}, line {number}: a row must hold {want}"
         for word in words:
-            try:
-                float(word)
-            except ValueError:
-                return f"{path}, line {number}: a row must hold {want} numbers, {word!r} is none; mend the file"
-        width = width or len(words)
-        if len(words) not in columns or len(words) != width:
-            return f"{path}, line {number}: a row must hold {want} numbers, as all others, got {len(words)}; mend it"
-    return f"{path}: rows of {want} numbers must be there, the file is empty; write it again"
+            if not _is_number(word):
+                return f"{where}, {word!r} is no number; mend the file"
+        if codes and len(words) == 1:
+            if float(words[0]) not in codes:
+                return f"{where}, {words[0]} is no code; mend the file"
+        elif words:
+            width = width or len(words)
+            if len(words) not in columns or len(words) != width:
+                return f"{where}, as many as the others, got {len(words)}; mend the file"
+    return f"{path}: rows of {want} must be there, the file is empty; write it again"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as List
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.evaluation.boxfiles import read_bytes, read_rows
-from lib.evaluation.names import ALIASES, EARLY_ROWS, LEFT_OUT, OTB_FRAMES, SUBSETS, key, match
+from lib.evaluation.names import ALIASES, LEFT_OUT, OTB_FRAMES, SUBSETS, key, match, scored_part
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 from lib.geometry.boxes import polygon_from_xywh
@@ -91,30 +92,50 @@ def _members(name: str, sequences: list[Sequence]) -> list[Sequence]:
 # ------------------------------------------------------------------------------------------------ annotation json
 
 
-def _from_json(name: str, listing: Path, folder: Path | None, max_frames: int | None, *, images_needed: bool):
-    try:
-        data = json.loads(read_bytes(listing))
-    except ValueError as error:
-        raise UserError(f"{listing} must be a json file: {error}") from error
-    if not isinstance(data, dict) or not all(isinstance(v, dict) and "gt_rect" in v for v in data.values()):
-        raise UserError(f"{listing} must map each sequence to an object with gt_rect; write it with prepare_data.py")
+def _from_json(
+    name: str, listing: Path, folder: Path | None, max_frames: int | None, *, images_needed: bool
+) -> list[Sequence]:
+    data = _json(listing)
     vot = name.upper().startswith("VOT") or any(len(row) == 8 for v in data.values() for row in v["gt_rect"][:1])
     folders = _subfolders(folder)
     found, lacking = [], []
     for title, entry in data.items():
         boxes = _boxes(entry["gt_rect"], f"{listing}, {title}", vot)
-        files = entry.get("image_files") or entry.get("img_names") or ()
-        frames = _frames_of(title, entry, folder, folders, files)
-        drop = 0 if vot else _early_rows(title, len(boxes), len(frames or files))
-        count = min(len(boxes) - drop, max_frames or len(boxes))
-        lacking += _lacking(title, frames, count, folder) if images_needed else []
+        files = [Path(file).name for file in entry.get("image_files") or entry.get("img_names") or ()]
+        part = slice(None) if vot else _part(name, title, len(boxes))
+        tags = {k: _tag(v, part) for k, v in entry.items() if _is_tag(k, v, len(boxes))}
+        boxes = boxes[part]
+        if files and not vot:
+            files = files[_part_of_images(title, len(boxes), len(files))]
+        home = _home(title, entry, folder, folders)
+        frames = _frames(home, files)
+        count = min(len(boxes), max_frames or len(boxes))
+        lacking += _lacking(title, frames, count, home or folder) if images_needed else []
         size = (int(entry["width"]), int(entry["height"])) if {"width", "height"} <= entry.keys() else None
-        tags = {k: _tag(v, drop) for k, v in entry.items() if _is_tag(k, v, len(boxes))}
-        kind = "vot" if vot else "otb"
-        usable = tuple(frames[:count]) if len(frames) >= count else ()
-        found.append(_cut(Sequence(title, usable, boxes[drop:], size, tags, kind), count))
+        usable = tuple(frames) if len(frames) >= count else ()
+        found.append(_cut(Sequence(title, usable, boxes, size, tags, "vot" if vot else "otb"), count))
     _complain(name, folder, lacking)
     return found
+
+
+def _json(listing: Path) -> dict[str, dict]:
+    try:
+        data = json.loads(read_bytes(listing))
+    except ValueError as error:
+        raise UserError(f"{listing} must be a json file: {error}") from error
+    if not isinstance(data, dict) or not all(isinstance(v, dict) and v.get("gt_rect") for v in data.values()):
+        raise UserError(f"{listing} must map each sequence to an object with gt_rect; write it with prepare_data.py")
+    return data
+
+
+def _part(name: str, title: str, rows: int) -> slice:
+    """The rows of an annotation that the OTB benchmark scores; all rows of other data sets."""
+    return scored_part(title, rows) if name.upper().startswith(("OTB", "TB", "CVPR")) else slice(None)
+
+
+def _part_of_images(title: str, rows: int, images: int) -> slice:
+    """The images that belong to ``rows`` annotated rows of an OTB sequence, of all images of its video."""
+    return scored_part(title, images) if OTB_FRAMES.get(key(title), (1, 0))[1] == rows else slice(None)
 
 
 def _boxes(rows: Any, where: str, vot: bool) -> Array:
@@ -145,31 +166,27 @@ def _is_tag(name: str, values: Any, frames: int) -> bool:
     return name.startswith("attr") or (isinstance(values, list) and len(values) == frames)
 
 
-def _tag(values: Any, drop: int) -> NDArray:
+def _tag(values: Any, part: slice) -> NDArray:
     array = np.asarray(values)
-    return array[drop:] if array.dtype.kind in "bif" else array
+    return array[part] if array.dtype.kind in "bif" else array
 
 
-def _frames_of(title: str, entry: Mapping, folder: Path | None, folders: list[str], files: Iterable[str]) -> list[Path]:
-    """Image files of a json entry in their order; only those up to the first that is not there."""
-    if folder is None:
+def _home(title: str, entry: Mapping, folder: Path | None, folders: list[str]) -> Path | None:
+    """The folder of a json entry's images."""
+    named = str(entry.get("name") or entry.get("video_dir") or title)
+    place = match([named, title], folders)
+    return None if folder is None or not place else _image_folder(folder / next(iter(place.values())))
+
+
+def _frames(home: Path | None, files: List[str]) -> list[Path]:
+    """Image files in their order, up to the first that is not there; whatever lies there if none is named."""
+    if home is None:
         return []
-    named = entry.get("name") or entry.get("video_dir") or title
-    place = match([str(named), title], folders)
-    if not place:
-        return []
-    home = folder / next(iter(place.values()))
-    inner = _image_folder(home)
-    there = {path.name: path for path in _images(inner)}
-    if not files:  # a json without file names: whatever lies there
+    there = {path.name: path for path in _images(home)}
+    if not files:
         return list(there.values())
-    frames = []
-    for file in files:
-        path = there.get(Path(file).name)
-        if path is None:
-            break
-        frames.append(path)
-    return frames
+    first_gap = next((n for n, file in enumerate(files) if file not in there), len(files))
+    return [there[file] for file in files[:first_gap]]
 
 
 # ------------------------------------------------------------------------------------------------ folders
@@ -192,7 +209,7 @@ def _from_folders(name: str, folder: Path, max_frames: int | None) -> list[Seque
         texts = [text for text in texts if key(f"{title}{_target(text)}") not in LEFT_OUT]
         for text in texts:
             target = title if len(texts) == 1 else title + _target(text)
-            sequence = _from_folder(target, folder / title, text, vot)
+            sequence = _from_folder(name, target, folder / title, text, vot)
             count = min(len(sequence), max_frames or len(sequence))
             lacking += _lacking(target, sequence.frames, count, folder)
             found.append(_cut(sequence, count))
@@ -200,19 +217,15 @@ def _from_folders(name: str, folder: Path, max_frames: int | None) -> list[Seque
     return found
 
 
-def _from_folder(target: str, home: Path, text: Path, vot: bool) -> Sequence:
+def _from_folder(name: str, target: str, home: Path, text: Path, vot: bool) -> Sequence:
     boxes = read_rows(text, (4, 8))
     vot = vot or boxes.shape[1] == 8
     frames = _images(_image_folder(home))
     if vot:
         tags = {path.stem: read_rows(path, (1,))[:, 0] for path in sorted(home.glob("*.tag")) if path.stat().st_size}
         return Sequence(target, tuple(frames), boxes, None, tags, "vot")
-    first, count = OTB_FRAMES.get(key(target), (1, len(boxes)))
-    early = EARLY_ROWS.get(key(target), 0)
-    if early and len(boxes) == count + early:
-        boxes = boxes[early:]
-    if len(boxes) == count and len(frames) >= first - 1 + count:  # a copy cut to its annotated part keeps all it has
-        frames = frames[first - 1 : first - 1 + count]
+    boxes = boxes[_part(name, target, len(boxes))]
+    frames = frames[_part_of_images(target, len(boxes), len(frames))]
     return Sequence(target, tuple(frames), _zero_based(boxes))
 
 
@@ -248,12 +261,6 @@ def _from_texts(name: str, folder: Path, max_frames: int | None) -> list[Sequenc
 
 
 # ------------------------------------------------------------------------------------------------ shared
-
-
-def _early_rows(title: str, rows: int, images: int) -> int:
-    """Rows of an annotation that come before its first listed image."""
-    early = EARLY_ROWS.get(key(title), 0)
-    return early if early and rows == images + early else 0
 
 
 def _cut(sequence: Sequence, count: int) -> Sequence:

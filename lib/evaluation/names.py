@@ -21,7 +21,8 @@ SUBSETS: dict[str, tuple[str, list[str]]] = {"OTB2013": ("OTB2015", OTB2013.spli
 # other names of the same data set
 ALIASES = {"CVPR13": "OTB2013", "CVPR2013": "OTB2013", "OTB51": "OTB2013", "OTB100": "OTB2015", "TB100": "OTB2015"}
 
-# one-based first annotated image and the number of annotated ones, where they are not all images from the first on
+# One-based first scored image and the number of scored ones, where they are not all images from the first on. Tiger1 is
+# annotated from image 1 on, but the published lists start at image 6, where its target is fully in view.
 OTB_FRAMES = {
     "david": (300, 471),
     "football1": (1, 74),
@@ -34,10 +35,6 @@ OTB_FRAMES = {
     "tiger1": (6, 349),
 }
 
-# Rows that an annotation or a result may carry before the first scored frame. Tiger1 is annotated from image 1 on,
-# its target appears fully at image 6, and the published lists start there: a file of 354 rows begins 5 rows early.
-EARLY_ROWS = {"tiger1": 5}
-
 # annotated targets that are not in the benchmark's list: Human4's first person
 LEFT_OUT = {"human4_1"}
 
@@ -49,6 +46,12 @@ def key(name: str) -> str:
     """The spelling that all spellings of one sequence share: Jogging.1, Jogging-1 and jogging_1 give jogging_1."""
     plain = re.sub(r"[\s._-]+", "_", name.strip().casefold()).strip("_")
     return _SPELLINGS.get(plain, plain)
+
+
+def scored_part(name: str, rows: int) -> slice:
+    """The rows that an OTB sequence is scored on, of a list of ``rows`` that begins at its video's first image."""
+    first, count = OTB_FRAMES.get(key(name), (1, rows))
+    return slice(first - 1, first - 1 + count) if rows >= first - 1 + count else slice(None)
 
 
 def match(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]:
