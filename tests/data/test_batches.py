@@ -17,7 +17,7 @@ from lib.files import UserError
 from lib.geometry.anchors import training_anchors
 
 TEMPLATE, SEARCH, STRIDE, N = 31, 63, 8, 5
-ANCHORS = training_anchors((0.5, 1), (2, 3), N, SEARCH)
+ANCHORS = training_anchors((1, 2), (5, 7), N, SEARCH)
 LIVELY = Augmentation(shift=6, scale=0.1, flip=0.5, blur=0.3, rotation=0.3)
 STILL = Augmentation(shift=0, scale=0, color=0)
 
