@@ -81,7 +81,7 @@ def test_each_pair_comes_once_and_shows_its_targets(pixels, pairs):
 def test_labels_follow_what_was_done_to_the_search_image(pixels, pairs):
     """The patch's centre of mass is where the label's middle and the anchors' deltas say."""
     lively = Augmentation(shift=1, search_shift=16, scale=0.1, flip=0.5, color=0)
-    rule = AnchorRule(positive_iou=0.3, negative_iou=0.1, positives=4, total=9)
+    rule = AnchorRule(positive_iou=0.4, negative_iou=0.3, positives=4, total=9)
     anchors, cells = torch.from_numpy(ANCHORS), torch.arange(SEARCH, dtype=torch.float64)
     for batch in make(pixels, pairs, augmentation=lively, rule=rule):
         patch = (batch.x[:, 2] < 64).double()
