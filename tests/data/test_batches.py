@@ -172,3 +172,10 @@ def test_contradictions_are_named(pixels, pairs):
         next(batches(pixels, pairs, batch=4, augmentation=STILL, family="siamrpn", seed=0, epoch=0))
     with pytest.raises(ValueError, match="17 x 17"):
         next(batches(pixels, pairs, batch=4, augmentation=STILL, family="siamrpn", anchors=ANCHORS, seed=0, epoch=0))
+
+
+@pytest.mark.parametrize("family", ["siamfc", "siamrpn"])
+def test_nothing_is_read_back_from_the_device(pixels, pairs, family):
+    """On the meta device any read-back (item, a boolean index, nonzero) fails."""
+    batch = make(pixels, pairs, family, device="meta")[0]
+    assert batch.x.is_meta and batch.label.is_meta and batch.x.shape == (4, 3, SEARCH, SEARCH)

@@ -1,6 +1,6 @@
 """Losses and gradient norms of whole models equal the recorded ones.
 
-Recorded with the labels of ``labels_batch4.npz``, some layers frozen, some batch-norms in training mode, as listed there.
+Recorded with the labels of ``labels_batch4.npz``; which layers and batch-norms train is listed there.
 """
 
 import importlib.util
