@@ -15,7 +15,8 @@ JPEG_QUALITY = 90
 
 def mean_colour(image: np.ndarray) -> np.ndarray:
     """(3,) uint8, the frame's mean colour, truncated: what a crop shows outside the image."""
-    return image.reshape(-1, 3).mean(0).astype(np.uint8)
+    sums = np.array(cv2.sumElems(image)[:3])  # exact: whole numbers below 2^53
+    return (sums / (image.shape[0] * image.shape[1])).astype(np.uint8)
 
 
 def crop_target(image: np.ndarray, box: np.ndarray, side: int, fill: np.ndarray) -> np.ndarray:
