@@ -57,6 +57,7 @@ def losses(settings: TrainSettings, prediction: Any, batch: Batch) -> dict[str, 
     classify = classification_loss(train.LOSS)
     if settings.FAMILY == "SIAMFC":
         return {"loss": classify(prediction.squeeze(1), batch.label)}
+    assert batch.delta is not None and batch.weight is not None and batch.block_label is not None
     cls, reg = prediction
     z = logit(cls, batch.label.shape[1])
     terms = {"cls": classify(z, batch.label), "reg": weighted_l1(reg, batch.delta, batch.weight)}
@@ -131,7 +132,7 @@ def run_epoch(
         terms = losses(settings, prediction, batch)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
-        values = {name: float(term) for name, term in terms.items()}
+        values = {name: float(term.detach()) for name, term in terms.items()}
         if settings.TRAIN.CLIP:
             torch.nn.utils.clip_grad_norm_(trainable, settings.TRAIN.CLIP)
         if math.isfinite(values["loss"]) and values["loss"] <= WORST_LOSS:

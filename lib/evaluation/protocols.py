@@ -34,7 +34,7 @@ def run(
     trackers: Trackers,
     scheduler: Scheduler,
     reset: bool,
-    on_frames: Callable[[int], None] = lambda count: None,
+    on_frames: Callable[[int], Any] = lambda count: None,
 ) -> Iterator[tuple[int, int, Array]]:
     """Track every video under every trial; yields (index of the trial, index of the video, rows) as they finish.
 

@@ -1,0 +1,195 @@
+"""The whole job: train, test every epoch, tune, score, report. Killed anywhere, it goes on where it was.
+
+Each stage finds on disk what it has done: training its checkpoints, testing its result files, tuning its study.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from lib.core.checkpoint import checkpoint_path, epochs_on_disk, load_checkpoint
+from lib.core.config import hyper_to_yaml, to_yaml
+from lib.core.device import choose_device
+from lib.core.lock import locked
+from lib.core.scoring import HEADLINE, Scores, Stage, score
+from lib.core.settings import TrainSettings, cautions
+from lib.core.summary import write_report
+from lib.core.train import build_model, score_mapping, train
+from lib.core.tune import Finished, Search, search_space
+from lib.evaluation.datasets import load
+from lib.files import UserError, atomic_write
+from lib.tracker.family import Family
+from lib.tracker.still import StillTracker
+
+FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "PRINT_FREQ")  # a run may go on with others of these
+
+
+def onekey(settings: TrainSettings, *, quiet: bool = False) -> tuple[str, Path]:
+    """Run all stages of the settings; returns the table for the terminal and the path of the report."""
+    folder = Path(settings.OUTPUT_DIR)
+    with locked(folder):
+        _same_run(settings, folder)
+        for caution in cautions(settings):
+            print(f"note: {caution}")
+        device = choose_device(settings.DEVICE, settings.GPUS)
+        job = Job(settings, folder, device, quiet)
+        if settings.TRAIN.ISTRUE:
+            job.note("train")
+            train(settings, device, quiet=quiet)
+        epochs = job.test_epochs() if settings.TEST.ISTRUE else {}
+        epoch = job.choose(epochs)
+        hyper = job.tune(epoch) if settings.TUNE.ISTRUE else {}
+        finals = job.final(epoch, hyper)
+        search = job.search(epoch) if settings.TUNE.ISTRUE else None
+        job.note("report")
+        table, path = write_report(
+            settings, folder, epochs=epochs, epoch=epoch, finals=finals, stage=job.stage("FINAL"), search=search
+        )
+        job.note("done")
+    return table, path
+
+
+class Job:
+    """The stages of one run."""
+
+    def __init__(self, settings: TrainSettings, folder: Path, device: torch.device, quiet: bool) -> None:
+        self.settings, self.folder, self.device, self.quiet = settings, folder, device, quiet
+        self.stages: dict[tuple[str, int | None], Stage] = {}
+
+    def note(self, stage: str, **more: Any) -> None:
+        """state.json: what the run is doing, for whoever looks."""
+        state = {"stage": stage, "since": time.strftime("%Y-%m-%d %H:%M:%S"), **more}
+        atomic_write(self.folder / "state.json", json.dumps(state, indent=1))
+        if not self.quiet and stage != "done":
+            print(f"== {stage}" + "".join(f", {key} {value}" for key, value in more.items()), flush=True)
+
+    def stage(self, block: str) -> Stage:
+        """The test set of TEST, TUNE or FINAL, loaded once."""
+        settings = self.settings
+        name = settings.final_data if block == "FINAL" else getattr(settings, block).DATA
+        key = (name, getattr(settings, block).MAX_FRAMES)
+        if key not in self.stages:
+            videos = load(name, settings.DATASET_ROOT, max_frames=key[1])
+            self.stages[key] = Stage(name, videos, self.device, slots=settings.SLOTS, workers=settings.WORKERS)
+        return self.stages[key]
+
+    def family(self, epoch: int | None) -> Family:
+        """The trackers of an epoch's checkpoint; of the untrained model for None."""
+        model = build_model(self.settings)
+        if epoch is not None:
+            model.load_state_dict(load_checkpoint(checkpoint_path(self.settings.CHECKPOINT_DIR, epoch))["state_dict"])
+        train = self.settings.TRAIN
+        ratios = train.ANCHORS_RATIOS if self.settings.FAMILY == "SIAMRPN" else None
+        mapping = score_mapping(train.LOSS)
+        return Family(model.to(self.device), ratios=ratios, scales=train.ANCHORS_SCALES, mapping=mapping)
+
+    def results(self, block: str, tracker: str) -> Path:
+        """Folder of a tracker's result files; the first frames of a set are another set than the whole of it."""
+        name = self.settings.final_data if block == "FINAL" else getattr(self.settings, block).DATA
+        frames = getattr(self.settings, block).MAX_FRAMES
+        return self.folder / "result" / (name + (f"-first{frames}" if frames else "")) / tracker
+
+    def test_epochs(self) -> dict[int, Scores]:
+        """Score every epoch on TEST.DATA."""
+        scores = {}
+        stage = self.stage("TEST")
+        on_disk = set(epochs_on_disk(self.settings.CHECKPOINT_DIR))
+        for epoch in self.settings.test_epochs:
+            if epoch not in on_disk:
+                continue
+            self.note("test", epoch=epoch, data=self.settings.TEST.DATA)
+            folder = self.results("TEST", f"{self.settings.TRAIN.MODEL}_e{epoch}")
+            rows = stage.track_to_files(self.family(epoch), {}, folder, f"test epoch {epoch}", quiet=self.quiet)
+            scores[epoch] = score(stage, rows)
+        if not scores:
+            wanted = self.settings.test_epochs
+            raise UserError(
+                f"TEST needs checkpoints of epochs {wanted.start} to {wanted.stop - 1}, {self.settings.CHECKPOINT_DIR} "
+                "has none: train first (TRAIN.ISTRUE), or correct CHECKPOINT_DIR"
+            )
+        return scores
+
+    def choose(self, epochs: Mapping[int, Scores]) -> int:
+        """The best tested epoch (of equal ones the first), or the last one trained."""
+        if epochs:
+            headline = HEADLINE[self.stage("TEST").kind]
+            return max(epochs, key=lambda epoch: epochs[epoch].mean[headline])
+        trained = epochs_on_disk(self.settings.CHECKPOINT_DIR)
+        if not trained:
+            raise UserError(f"{self.settings.CHECKPOINT_DIR} must hold a checkpoint, it has none: train first")
+        return trained[-1]
+
+    def tune(self, epoch: int) -> dict[str, Any]:
+        """Search on TUNE.DATA; the best is written as a test file, tuned.yaml."""
+        settings, stage, family = self.settings, self.stage("TUNE"), self.family(epoch)
+        tune = settings.TUNE
+        self.note("tune", trials=tune.TRIALS, data=tune.DATA)
+        search = self.search(epoch)
+        headline = HEADLINE[stage.kind]
+
+        def evaluate(trials: list[dict[str, Any]]) -> list[float]:
+            first = len(search.finished)
+            label = f"trials {first + 1} to {first + len(trials)} of {tune.TRIALS}"
+            tracked = stage.track(family, trials, label, quiet=self.quiet)
+            return [score(stage, rows, intervals=False).mean[headline] for rows in tracked]
+
+        best: Finished = search.run(tune.TRIALS, evaluate)
+        atomic_write(self.folder / "tuned.yaml", hyper_to_yaml({tune.DATA: best.params}))
+        return best.params
+
+    def search(self, epoch: int) -> Search:
+        """The study of this run."""
+        tune, stage = self.settings.TUNE, self.stage("TUNE")
+        is_rpn = self.settings.FAMILY == "SIAMRPN"
+        sides = stage.kind == "vot" and tune.DATA.upper() in ("VOT2017", "VOT2018")
+        return Search(
+            self.folder / "tune.db",
+            f"{self.settings.TRAIN.MODEL} on {tune.DATA}",
+            space=search_space(is_rpn, tune.METHOD, search_sides=sides),
+            subject={"data": tune.DATA, "frames": tune.MAX_FRAMES, "epoch": epoch, "method": tune.METHOD},
+            seed=self.settings.SEED,
+            batch=tune.BATCH if tune.METHOD == "TPE" else tune.POPULATION,
+        )
+
+    def final(self, epoch: int, hyper: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Rows of the trackers of the final table on FINAL.DATA."""
+        stage, name = self.stage("FINAL"), f"{self.settings.TRAIN.MODEL}_e{epoch}"
+        self.note("score", data=self.settings.final_data)
+        trained = self.family(epoch)
+        trackers: dict[str, tuple[str, Any, Mapping[str, Any]]] = {
+            "still box": ("still", StillTracker(self.device), {}),
+            "untrained": ("untrained", self.family(None), {}),
+            "trained": (name, trained, {}),
+        }
+        if hyper:
+            trackers["tuned"] = (f"{name}_tuned", trained, hyper)
+        return {
+            label: stage.track_to_files(family, values, self.results("FINAL", folder), label, quiet=self.quiet)
+            for label, (folder, family, values) in trackers.items()
+        }
+
+
+def _same_run(settings: TrainSettings, folder: Path) -> None:
+    """A folder belongs to one set of settings."""
+    path, text = folder / "settings.yaml", to_yaml(settings)
+    if path.is_file():
+        before, now = (_flat(yaml.safe_load(each)) for each in (path.read_text(), text))
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if changed := [key for key in changed if key.split(".")[-1] not in FREE_KEYS]:
+            raise UserError(
+                f"{folder} holds a run with other settings ({', '.join(changed)}): "
+                "choose another OUTPUT_DIR, or delete that folder to begin anew"
+            )
+    atomic_write(path, text)
+
+
+def _flat(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

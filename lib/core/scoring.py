@@ -1,0 +1,107 @@
+"""Trackers on test sets: run, kept as result files, scored from those files.
+
+A result file is the only source of a score, so a run that was stopped and goes on gives the same numbers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lib.evaluation import otb, protocols, results, statistics, vot
+from lib.evaluation.sequences import Sequence as Video
+from lib.evaluation.sequences import kind
+from lib.tracker.family import Family
+from lib.tracker.frames import FrameSupply
+from lib.tracker.slots import Scheduler
+
+Array = NDArray[np.float64]
+HEADLINE = {"otb": "auc", "vot": "eao"}  # the number that chooses epochs and hyper-parameters
+NAMES = {"auc": "AUC", "precision": "precision", "norm_precision": "norm. precision"}
+NAMES |= {"accuracy": "A", "robustness": "R", "eao": "EAO", "failures": "failures"}
+
+
+class Stage:
+    """One test set ready to be tracked: its videos, the frames in memory, the number of slots."""
+
+    def __init__(
+        self, name: str, videos: Sequence[Video], device: torch.device, *, slots: int = 16, workers: int = 2
+    ) -> None:
+        self.name, self.videos, self.slots = name, list(videos), slots
+        self.kind = kind(self.videos)
+        self.supply = FrameSupply(device=device, workers=max(1, workers))
+
+    def track(
+        self, family: Family, trials: Sequence[Mapping[str, Any]], label: str, *, quiet: bool = False
+    ) -> list[list[Array]]:
+        """Rows of every trial and video, [trial][video] (T, 4)."""
+        rows: list[list[Array]] = [[np.empty(0)] * len(self.videos) for _ in trials]
+        frames = len(trials) * sum(map(len, self.videos))
+        with tqdm(total=frames, unit="frame", desc=label, disable=quiet, leave=False) as bar:
+            for trial, number, result in self.run(family, trials, self.videos, bar):
+                rows[trial][number] = result
+        return rows
+
+    def run(self, family: Family, trials: Sequence[Mapping[str, Any]], videos: Sequence[Video], bar: tqdm) -> Any:
+        """The protocol of the set over these of its videos; see :func:`lib.evaluation.protocols.run`."""
+        scheduler = Scheduler(family.at, self.supply, slots=self.slots)
+        reset = self.kind == "vot"
+        return protocols.run(videos, trials, trackers=family, scheduler=scheduler, reset=reset, on_frames=bar.update)
+
+    def track_to_files(
+        self, family: Family, hyper: Mapping[str, Any], folder: str | Path, label: str, *, quiet: bool = False
+    ) -> list[Array]:
+        """Track what ``folder`` has no whole result of yet, then read all results back."""
+        paths = [results.result_path(folder, video, self.kind) for video in self.videos]
+        todo = [n for n, path in enumerate(paths) if not path.is_file()]
+        if todo:
+            videos = [self.videos[n] for n in todo]
+            with tqdm(total=sum(map(len, videos)), unit="frame", desc=label, disable=quiet, leave=False) as bar:
+                for _, number, rows in self.run(family, [hyper], videos, bar):
+                    results.write(paths[todo[number]], rows, self.kind)
+        return self.read(folder)
+
+    def read(self, folder: str | Path) -> list[Array]:
+        """Rows of every video from its result file."""
+        paths = [results.result_path(folder, video, self.kind) for video in self.videos]
+        return [results.read(path, video, self.kind) for path, video in zip(paths, self.videos, strict=True)]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a tracker got on a test set."""
+
+    mean: dict[str, float]  # of the data set
+    interval: dict[str, tuple[float, float]]  # 95 %, bootstrap over the videos
+    videos: dict[str, Array]  # (Q,) of each video
+    curves: dict[str, tuple[Array, Array]]  # kind -> (thresholds or frames, values)
+
+
+def score(stage: Stage, rows: Sequence[Array], *, intervals: bool = True) -> Scores:
+    """Score rows (T, 4) of every video of the stage."""
+    tracks = {video.name: row for video, row in zip(stage.videos, rows, strict=True)}
+    parts: otb.Curves | vot.Sums
+    if stage.kind == "otb":
+        parts = otb.evaluate(stage.videos, tracks)
+        lines = {
+            "success": (otb.OVERLAPS, np.nanmean(parts.success, 0)),
+            "precision": (otb.DISTANCES, np.nanmean(parts.precision, 0)),
+        }
+    else:
+        parts = vot.evaluate(stage.videos, tracks, stage.name)
+        expected = parts.expected_overlap()
+        known = np.flatnonzero(np.isfinite(expected))
+        lines = {"eao": (known + 1.0, expected[known])}
+    mean = {name: float(value) for name, value in parts.scores().items() if name in NAMES}
+    spread = {}
+    if intervals and len(stage.videos) > 1:
+        resampled = parts.scores(statistics.draws(len(stage.videos)))
+        for name, value in mean.items():
+            low, high = statistics.bounds(resampled[name], value)
+            spread[name] = (float(low), float(high))
+    return Scores(mean, spread, dict(parts.values()), lines)
