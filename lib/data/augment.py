@@ -22,6 +22,8 @@ JITTER = 0.05  # of brightness, contrast and saturation as factors, of hue in tu
 GREY = (0.114, 0.587, 0.299)  # luminance of B, G, R (ITU-R BT.601)
 # hue and saturation live in the two colour differences of YIQ; rows: Y I Q of B, G, R
 YIQ = (GREY, (-0.321, -0.274, 0.595), (0.311, -0.523, 0.212))
+CACHE_ROWS = 4  # images that a CPU works on at a time: half the time of a whole batch, which leaves the cache
+DRAWS = 16  # uniform numbers a sample; a new use takes a column of its own, so that the old ones stay as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,6 @@ class Plan(NamedTuple):
         """The plan of some samples."""
         color = None if self.color is None else self.color[rows]
         return Plan(self.affine[rows], self.box[rows], color, self.blurred[rows])
-
-
-CACHE_ROWS = 4  # images that a CPU works on at a time: half the time of a whole batch, which leaves the cache
-DRAWS = 16  # uniform numbers a sample; a new use takes a column of its own, so that the old ones stay as they are
 
 
 def plan(draws: Tensor, side: Tensor, size: Tensor, m: int, augmentation: Augmentation, *, search: bool) -> Plan:
