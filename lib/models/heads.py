@@ -4,6 +4,7 @@ Axes: N slots, S search images of one slot, A anchors of a cell, K class channel
 O channels of the head, H W cells of a search feature, h w of a response.
 """
 
+import copy
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -67,3 +68,6 @@ class UpChannelHead(nn.Module):
     def match(self, kernels: tuple[Tensor, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
         cls, reg = kernels
         return xcorr(cls, self.search_cls(features)), self.adjust(xcorr(reg, self.search_reg(features)))
+
+    def fused(self) -> "UpChannelHead":
+        return copy.deepcopy(self)  # no batch-norm, no padding

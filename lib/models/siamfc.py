@@ -3,9 +3,14 @@
 Axes: N slots, S search images (scales) of one slot, C channels, H W cells, h w response cells.
 """
 
+from typing import Any, TypeVar
+
+import torch
 from torch import Tensor, nn
 
 from lib.models.xcorr import xcorr
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class SiamFC(nn.Module):
@@ -22,7 +27,7 @@ class SiamFC(nn.Module):
         self.features = nn.ModuleDict({"features": backbone})  # the published checkpoints' names
 
     @property
-    def backbone(self) -> nn.Module:
+    def backbone(self) -> Any:
         return self.features["features"]
 
     def template(self, z: Tensor) -> tuple[Tensor]:
@@ -35,7 +40,17 @@ class SiamFC(nn.Module):
 
     def match(self, kernels: tuple[Tensor], features: Tensor) -> Tensor:
         """Kernels of N slots, features (N*S, C, H, W), row n*S + s of slot n -> response (N*S, 1, h, w)."""
-        return self.gain * xcorr(kernels[0].unsqueeze(1), features)
+        return xcorr(self.gain * kernels[0].unsqueeze(1), features)
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         return self.match(self.template(z), self.search(x))
+
+    def fuse(self) -> "SiamFC":
+        """The same function for inference alone: batch-norms folded, and only the cells computed that are kept."""
+        return for_inference(SiamFC(backbone=self.backbone.fused()))
+
+
+def for_inference(model: Model) -> Model:
+    """Frozen, in evaluation mode, weights channels-last (on CPUs a quarter faster through a whole backbone)."""
+    model.eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs

@@ -7,7 +7,9 @@ from typing import Any
 from torch import nn
 
 from lib.files import UserError
+from lib.models.backbones.ci_inception import CIResInception
 from lib.models.backbones.ci_resnet import CIResNet
+from lib.models.backbones.ci_resnext import CIResNeXt
 from lib.models.heads import UpChannelHead, anchors_of_a_cell
 from lib.models.siamfc import SiamFC
 from lib.models.siamrpn import SiamRPN
@@ -17,6 +19,8 @@ BACKBONES: dict[str, Callable[..., Any]] = {
     "Res19": partial(CIResNet, units=(3, 3)),
     "Res22": partial(CIResNet, units=(3, 4)),
     "Res22W": partial(CIResNet, units=(3, 4), middle=2),
+    "Incep22": CIResInception,
+    "Next22": CIResNeXt,
 }
 
 

@@ -5,37 +5,49 @@ Axes: N images, C channels, H W cells. Images are BGR 0..255.
 
 from torch import Tensor, nn
 
-from lib.models.layers.cir import CIRBottleneck, crop, initialise, scaled
+from lib.models.backbones.cir_net import CIRNet, stage
+from lib.models.layers.cir import CIRBottleneck, Crop, crop, initialise, scaled
+from lib.models.layers.folded import FoldedConv
 
 
-class CIResNet(nn.Module):
-    """Stem 7x7/2 cut by 2, pool 2x2, stage 1 of CIR units, stage 2 with a pool after its first unit.
+class CIResNet(CIRNet):
+    """Stem 7x7/2 pad 3, cut by the 2 cells that saw padding, pool 2x2; CIR bottlenecks of 64, then 128 planes.
 
-    (N, 3, 127, 127) -> (N, 512 width, 5, 5); 255 -> 21. Stride 8. ``units``: how many in the two stages ((3, 4) is
-    CIResNet22); ``middle``: width of the 3x3 layers in planes (2 for 22W). Names follow ResNet's, so ImageNet weights fit.
+    ``units``: how many in the two stages ((3, 4) is CIResNet22); ``middle``: width of the 3x3 layers in planes (2 for
+    22W). Names follow ResNet's: ImageNet weights fit.
     """
-
-    stride = 8
 
     def __init__(self, *, units: tuple[int, int] = (3, 4), middle: int = 1, width: float = 1.0) -> None:
         super().__init__()
-        stem, *planes = (scaled(c, width) for c in (64, 64, 128))
-        self.channels = 4 * planes[1]
+        stem, first, second = (scaled(c, width) for c in (64, 64, 128))
+        self.channels = 4 * second
         self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(2, 2)
-        self.layer1 = nn.Sequential(*_stage(stem, planes[0], middle, units[0]))
-        second = _stage(4 * planes[0], planes[1], middle, units[1])
-        second[-1].last = True
-        self.layer2 = nn.Sequential(second[0], nn.MaxPool2d(2, 2), *second[1:])
+        self.layer1 = nn.Sequential(*_units(units[0], stem, first, middle, last=False))
+        self.layer2 = stage(_units(units[1], 4 * first, second, middle, last=True))
         self.apply(initialise)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = crop(self.relu(self.bn1(self.conv1(x))), 2)
-        return self.layer2(self.layer1(self.maxpool(x)))
+    def stem(self, x: Tensor) -> Tensor:
+        return self.maxpool(crop(self.relu(self.bn1(self.conv1(x))), 2))
+
+    def stem_modules(self) -> list[nn.Module]:
+        return [self.conv1, self.bn1]
+
+    def fused_stem(self) -> list[nn.Module]:
+        # kept cell j >= 2 reads pixels 2j-3 .. 2j+3, so the first one starts at pixel 1
+        return [Crop(1), FoldedConv(self.conv1, self.bn1, relu=True), self.maxpool]
 
 
-def _stage(inputs: int, planes: int, middle: int, units: int) -> list[CIRBottleneck]:
-    sizes = {"planes": planes, "middle": middle * planes, "outputs": 4 * planes}
-    return [CIRBottleneck(inputs=inputs if i == 0 else 4 * planes, **sizes) for i in range(units)]
+def _units(count: int, inputs: int, planes: int, middle: int, *, last: bool) -> list[CIRBottleneck]:
+    return [
+        CIRBottleneck(
+            inputs=4 * planes if i else inputs,
+            planes=planes,
+            middle=middle * planes,
+            outputs=4 * planes,
+            last=last and i == count - 1,
+        )
+        for i in range(count)
+    ]

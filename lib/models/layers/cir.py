@@ -9,10 +9,23 @@ the centre. A CIR unit pads, adds the shortcut, and then drops the outermost cel
 import torch
 from torch import Tensor, nn
 
+from lib.models.layers.folded import FoldedConv
+
 
 def crop(x: Tensor, cells: int) -> Tensor:
     """Drop ``cells`` rows and columns on each side: (..., H, W) -> (..., H - 2 cells, W - 2 cells)."""
     return x[..., cells:-cells, cells:-cells]
+
+
+class Crop(nn.Module):
+    """:func:`crop` as a step of a sequence."""
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, x: Tensor) -> Tensor:
+        return crop(x, self.cells)
 
 
 def scaled(channels: int, width: float, *, multiple: int = 8) -> int:
@@ -46,11 +59,9 @@ class CIRBottleneck(nn.Module):
         self.conv3 = nn.Conv2d(middle, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-            if inputs != outputs
-            else None
-        )
+        self.downsample: nn.Sequential | None = None
+        if inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         self.last = last
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,3 +70,24 @@ class CIRBottleneck(nn.Module):
         out = self.bn3(self.conv3(out))
         out = out + (x if self.downsample is None else self.downsample(x))
         return crop(out if self.last else torch.relu_(out), 1)
+
+    def fused(self) -> nn.Module:
+        return FusedBottleneck(self)
+
+
+class FusedBottleneck(nn.Module):
+    """A :class:`CIRBottleneck` for inference: the cells that it would drop are not computed."""
+
+    def __init__(self, unit: CIRBottleneck) -> None:
+        super().__init__()
+        self.conv1 = FoldedConv(unit.conv1, unit.bn1, relu=True)
+        self.conv2 = FoldedConv(unit.conv2, unit.bn2, relu=True)
+        self.conv3 = FoldedConv(unit.conv3, unit.bn3)
+        self.downsample = None if unit.downsample is None else FoldedConv(*unit.downsample)
+        self.last = unit.last
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv3(self.conv2(self.conv1(x)))
+        x = crop(x, 1)
+        out += x if self.downsample is None else self.downsample(x)
+        return out if self.last else out.relu_()
