@@ -1,4 +1,4 @@
-"""What every layout is read into: clips of frames with boxes. And what all readers use: numbers in text, image lists."""
+"""What every layout is read into: clips of frames with boxes. And what all readers use: texts of numbers, images."""
 
 import re
 from collections import Counter

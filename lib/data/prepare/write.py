@@ -96,7 +96,7 @@ def crop_clip(name: str, load: Callable[[], Clip], out: Path, setting: Setting) 
     tracks: Tracks = {}
     (out / name).mkdir(parents=True, exist_ok=True)
     wanted, first = np.unique(boxes.frame, return_index=True)
-    ends = np.append(first, len(boxes))
+    ends = [*first.tolist(), len(boxes)]
     for n, (place, image) in enumerate(read_frames(clip, wanted)):
         rows = slice(ends[n], ends[n + 1])
         if image is None:
