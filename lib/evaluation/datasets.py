@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.evaluation.boxfiles import read_bytes, read_rows
-from lib.evaluation.names import ALIASES, LEFT_OUT, OTB_FRAMES, SUBSETS, key, match, scored_part
+from lib.evaluation.names import LEFT_OUT, OTB_FRAMES, SUBSETS, canonical, key, match, scored_part, spellings
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 from lib.geometry.boxes import polygon_from_xywh
@@ -39,7 +39,6 @@ def load(
     ``truth`` names an annotation (a json of the layout above, or a folder of ``<sequence>.txt``) to be used instead of
     the data set's own; images are then optional, and only scoring is possible without them.
     """
-    name = ALIASES.get(name.upper(), name)
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames must be at least 1, got {max_frames}")
     root = Path(root).expanduser()
@@ -47,28 +46,26 @@ def load(
         found = _from_truth(name, root, Path(truth).expanduser(), max_frames)
     else:
         found = _from_disk(name, root, max_frames)
-    if name in SUBSETS:
-        found = _members(name, found)
+    _all_members(name, found)
     if not found:
         raise UserError(f"data set {name} must hold at least one sequence, none was found under {truth or root}")
     return found
 
 
 def _from_truth(name: str, root: Path, truth: Path, max_frames: int | None) -> list[Sequence]:
-    folder = _child(root, name)
+    folder = next((found for each in spellings(name) if (found := _child(root, each))), None)
     if truth.is_dir():
         return _from_texts(name, truth, max_frames)
     return _from_json(name, truth, folder, max_frames, images_needed=False)
 
 
 def _from_disk(name: str, root: Path, max_frames: int | None) -> list[Sequence]:
-    names = [name, SUBSETS[name][0]] if name in SUBSETS else [name]
-    for each in names:
+    for each in spellings(name):
         folder, listing = _child(root, each), _child(root, f"{each}.json")
         if listing is not None:
-            return _from_json(each, listing, folder or root / each, max_frames, images_needed=True)
+            return _from_json(name, listing, folder or root / each, max_frames, images_needed=True)
         if folder is not None and folder.is_dir():
-            return _from_folders(each, folder, max_frames)
+            return _from_folders(name, folder, max_frames)
     has = ", ".join(sorted(path.name for path in root.iterdir())[:12]) if root.is_dir() else "no such folder"
     raise UserError(
         f"data set {name} must lie at {root / name} or be listed by {root / name}.json; {root} holds: "
@@ -76,17 +73,21 @@ def _from_disk(name: str, root: Path, max_frames: int | None) -> list[Sequence]:
     )
 
 
-def _members(name: str, sequences: list[Sequence]) -> list[Sequence]:
-    """The sequences of a subset, where more are there."""
-    members = {key(member) for member in SUBSETS[name][1]}
-    inside = [sequence for sequence in sequences if key(sequence.name) in members]
-    missing = members - {key(sequence.name) for sequence in inside}
+def _members(name: str) -> set[str] | None:
+    """Keys of the sequences of a data set that may lie within a larger one; None if it is whole."""
+    own = canonical(name)
+    return {key(member) for member in SUBSETS[own][1]} if own in SUBSETS else None
+
+
+def _all_members(name: str, sequences: list[Sequence]) -> None:
+    """Complain about members that the data set lacks."""
+    members = _members(name) or set()
+    missing = members - {key(sequence.name) for sequence in sequences}
     if missing:
         _say(f"{name}: not on disk: {', '.join(sorted(missing))}")
         raise UserError(
-            f"{name} must have {len(members)} sequences, {len(missing)} are missing (listed above); add them"
+            f"{name} must have {len(members)} sequences, {len(missing)} are missing (listed above): add them"
         )
-    return inside
 
 
 # ------------------------------------------------------------------------------------------------ annotation json
@@ -95,7 +96,8 @@ def _members(name: str, sequences: list[Sequence]) -> list[Sequence]:
 def _from_json(
     name: str, listing: Path, folder: Path | None, max_frames: int | None, *, images_needed: bool
 ) -> list[Sequence]:
-    data = _json(listing)
+    only = _members(name)
+    data = {title: entry for title, entry in _json(listing).items() if only is None or key(title) in only}
     vot = name.upper().startswith("VOT") or any(len(row) == 8 for v in data.values() for row in v["gt_rect"][:1])
     folders = _subfolders(folder)
     found, lacking = [], []
@@ -145,10 +147,10 @@ def _boxes(rows: Any, where: str, vot: bool) -> Array:
         if vot and lengths == {4, 8}:
             rows = [polygon_from_xywh(row) if len(row) == 4 else row for row in rows]
             lengths = {8}
-        boxes = np.array(rows, np.float64)
+        boxes = np.array(rows, np.float64) if lengths in ({4}, {8}) else None
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: gt_rect must be rows of 4 or 8 numbers: {error}") from error
-    if lengths not in ({4}, {8}):
+    if boxes is None:
         raise UserError(f"{where}: gt_rect must be rows of 4 or 8 numbers, all alike, got lengths {sorted(lengths)}")
     return boxes if vot else _zero_based(boxes)
 
@@ -199,6 +201,7 @@ def _from_folders(name: str, folder: Path, max_frames: int | None) -> list[Seque
     else:
         titles = [title for title in _subfolders(folder) if _truth_files(folder / title)]
     vot = listing.is_file() or name.upper().startswith("VOT")
+    only = _members(name)
     found, lacking = [], []
     for title in titles:
         texts = _truth_files(folder / title)
@@ -209,6 +212,8 @@ def _from_folders(name: str, folder: Path, max_frames: int | None) -> list[Seque
         texts = [text for text in texts if key(f"{title}{_target(text)}") not in LEFT_OUT]
         for text in texts:
             target = title if len(texts) == 1 else title + _target(text)
+            if only is not None and key(target) not in only:
+                continue
             sequence = _from_folder(name, target, folder / title, text, vot)
             count = min(len(sequence), max_frames or len(sequence))
             lacking += _lacking(target, sequence.frames, count, folder)
@@ -231,7 +236,9 @@ def _from_folder(name: str, target: str, home: Path, text: Path, vot: bool) -> S
 
 def _truth_files(home: Path) -> list[Path]:
     """The annotations of a sequence's folder: groundtruth_rect*.txt before groundtruth.txt; one per target."""
-    rect = sorted(home.glob("groundtruth_rect*.txt"))
+    rect = sorted(
+        home.glob("groundtruth_rect*.txt"), key=lambda path: (len(path.name), path.name)
+    )  # the plain one first
     return rect if rect and not (home / "color").is_dir() else sorted(home.glob("groundtruth.txt")) or rect
 
 

@@ -18,8 +18,16 @@ OTB2013 = (
 # data sets that are part of another: name -> (larger set, its members)
 SUBSETS: dict[str, tuple[str, list[str]]] = {"OTB2013": ("OTB2015", OTB2013.split())}
 
-# other names of the same data set
-ALIASES = {"CVPR13": "OTB2013", "CVPR2013": "OTB2013", "OTB51": "OTB2013", "OTB100": "OTB2015", "TB100": "OTB2015"}
+# names of the same data set, in capitals -> the name that this project uses
+ALIASES = {
+    "OTB2013": "OTB2013",
+    "OTB2015": "OTB2015",
+    "CVPR13": "OTB2013",
+    "CVPR2013": "OTB2013",
+    "OTB51": "OTB2013",
+    "OTB100": "OTB2015",
+    "TB100": "OTB2015",
+}
 
 # One-based first scored image and the number of scored ones, where they are not all images from the first on. Tiger1 is
 # annotated from image 1 on, but the published lists start at image 6, where its target is fully in view.
@@ -40,6 +48,18 @@ LEFT_OUT = {"human4_1"}
 
 # spellings that no rule covers: Human4's target is the second of its video, and most results leave that out
 _SPELLINGS = {"human4_2": "human4", "skating_2_1": "skating2_1", "skating_2_2": "skating2_2"}
+
+
+def canonical(name: str) -> str:
+    """The name that this project uses of a data set: CVPR13 gives OTB2013."""
+    return ALIASES.get(name.upper(), name)
+
+
+def spellings(name: str) -> list[str]:
+    """Names under which a data set may lie on disk, likeliest first; a larger set that contains it last."""
+    own = canonical(name)
+    same = [name, own, *(alias for alias, target in ALIASES.items() if target == own)]
+    return list(dict.fromkeys(same + (spellings(SUBSETS[own][0]) if own in SUBSETS else [])))
 
 
 def key(name: str) -> str:

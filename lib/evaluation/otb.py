@@ -47,9 +47,17 @@ class Curves:
             "norm_precision_auc": self.norm_precision.mean(-1),
         }
 
-    def scores(self) -> dict[str, Array]:
-        """(...) headline numbers of the data set: every sequence counts alike; those without any frame do not."""
-        return {name: _mean_defined(value) for name, value in self.values().items()}
+    def scores(self, weights: ArrayLike | None = None) -> dict[str, Array]:
+        """(...) headline numbers of the data set; with weights (R, Q), sequence q occurring so often, (..., R).
+
+        Every sequence counts alike; those without any annotated frame do not.
+        """
+        return {name: _mean_defined(value, weights) for name, value in self.values().items()}
+
+    def joined(self, other: "Curves") -> "Curves":
+        """The sequences of both, one after the other."""
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("success", "precision", "norm_precision")]
+        return Curves(*(np.concatenate(pair, -2) for pair in pairs))
 
 
 def curves(boxes: ArrayLike, truth: ArrayLike, lengths: ArrayLike) -> Curves:
@@ -128,8 +136,10 @@ def _where_lost(values: Array, lost: NDArray, worst: float) -> Array:
     return np.where(lost | np.isnan(values), worst, values)
 
 
-def _mean_defined(values: Array) -> Array:
-    """Mean over the last axis without NaN; NaN where nothing is left."""
+def _mean_defined(values: Array, weights: ArrayLike | None) -> Array:
+    """(..., R) mean over the last axis without NaN; NaN where nothing is left."""
+    w = np.ones(values.shape[-1]) if weights is None else np.asarray(weights, np.float64)
     defined = ~np.isnan(values)
+    total, count = (np.tensordot(part, w, (-1, -1)) for part in (np.where(defined, values, 0), defined))
     with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0).sum(-1) / defined.sum(-1)
+        return total / count

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.evaluation.boxfiles import parse_rows_or_codes, read_bytes, read_rows
-from lib.evaluation.names import ALIASES, OTB_FRAMES, SUBSETS, key, match, scored_part
+from lib.evaluation.names import OTB_FRAMES, key, match, scored_part, spellings
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError, atomic_write
 
@@ -152,19 +152,19 @@ def _sorted(paths: Iterable[Path]) -> list[Path]:
 def trackers(
     results: str | Path, dataset: str, pattern: str = "*", start: int = 0, end: int | None = None
 ) -> list[Path]:
-    """Folders of the trackers whose name matches ``pattern``, in order of their names, from ``start`` to before ``end``.
+    """Folders of the trackers whose name matches ``pattern``, ordered by name, from ``start`` to before ``end``.
 
-    Results on a part of a larger data set (OTB2013 of OTB2015) may lie under the larger one's name.
+    Results on a part of a larger data set (OTB2013 of OTB2015) may lie under the larger one's name; ``results`` may
+    also be the data set's folder itself.
     """
-    name = ALIASES.get(dataset.upper(), dataset)
-    places = [dataset, name, *([SUBSETS[name][0]] if name in SUBSETS else [])]
     root = Path(results).expanduser()
     there = {path.name.casefold(): path for path in _sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
-    for place in places:
-        folder = there.get(place.casefold())
-        if folder is None:
-            continue
-        chosen = [path for path in _sorted(folder.iterdir()) if path.is_dir() and fnmatch(path.name, pattern)]
-        if chosen[start:end]:
-            return chosen[start:end]
+    places = [there[name.casefold()] for name in spellings(dataset) if name.casefold() in there]
+    if root.is_dir() and root.resolve().name.casefold() in map(str.casefold, spellings(dataset)):
+        places.append(root)
+    for folder in places:
+        inside = [path for path in _sorted(folder.iterdir()) if path.is_dir()]
+        chosen = [path for path in inside if fnmatch(path.name, pattern)][start:end]
+        if chosen:
+            return chosen
     raise UserError(f"trackers' results must lie in {root / dataset}/<tracker matching {pattern!r}>, none is there")

@@ -22,7 +22,7 @@ Two conventions, one switch:
 
 from collections.abc import Mapping
 from collections.abc import Sequence as List
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -105,6 +105,26 @@ class Sums:
             "robustness": 100 * _ratio(self.failures, self.frames),
             "failures": self.failures,
         }
+
+    def joined(self, other: "Sums") -> "Sums":
+        """The sequences of both, one after the other."""
+        width = max(self.curve.shape[1], other.curve.shape[1])
+
+        def pair(name: str) -> Array:
+            parts = [getattr(each, name) for each in (self, other)]
+            if parts[0].ndim == 2:
+                parts = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
+            return np.concatenate(parts)
+
+        return replace(
+            self,
+            overlap=pair("overlap"),
+            valid=pair("valid"),
+            failures=pair("failures"),
+            frames=pair("frames"),
+            curve=pair("curve"),
+            alive=pair("alive"),
+        )
 
     def expected_overlap(self) -> Array:
         """(L,) expected average overlap of a sequence of each length, from one frame on; NaN beyond all fragments."""

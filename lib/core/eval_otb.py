@@ -1,0 +1,21 @@
+"""Score results on OTB (or any one-pass data set): success AUC, precision, normalised precision, with intervals.
+
+python lib/core/eval_otb.py OTB2013 ./result 'SiamFC*' 0 1
+python lib/core/eval_otb.py --dataset OTB2015 --dataset_root DIR --result_path ./result --tracker_reg 'SE*' --start 0
+"""
+
+from lib.core.evaluation_args import finish, parser, task
+from lib.evaluation.leaderboard import OTB_LEGEND, otb_board
+from lib.files import run_script
+
+
+def main() -> None:
+    """Read, score, print."""
+    job = task(parser("Score trackers on OTB.", dataset="OTB2015"))
+    board = otb_board(job.sequences, job.folders)
+    print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table()}\n{OTB_LEGEND}")
+    finish(board, job.options)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,53 @@
+"""Spellings of sequences and data sets."""
+
+import json
+
+import pytest
+
+from lib.evaluation.names import OTB2013, OTB_FRAMES, canonical, key, match, scored_part, spellings
+
+
+@pytest.mark.parametrize("name", ["Jogging.1", "Jogging-1", "jogging_1", "jogging-1", "JOGGING 1"])
+def test_spellings_of_one_target(name):
+    assert key(name) == "jogging_1"
+    assert match([name], ["Jogging.2", "jogging-1", "Jog"]) == {name: "jogging-1"}
+
+
+def test_human4_is_its_second_target():
+    assert key("Human4") == key("human4_2") == key("Human4-2") == "human4"
+    assert key("Human4.1") != key("Human4")
+
+
+def test_nearest_spelling_wins():
+    assert match(["car1_1", "car11"], ["car11", "car1-1"]) == {"car1_1": "car1-1", "car11": "car11"}
+    assert match(["Skating2.1"], ["skating21", "Skating2-2"]) == {"Skating2.1": "skating21"}
+    assert match(["a_b"], ["ab", "AB"]) == {}  # two candidates without a separator: neither
+    assert match(["Deer"], []) == {}
+
+
+def test_otb2013_has_51_targets_all_in_otb2015(reference):
+    names = OTB2013.split()
+    assert len(names) == len(set(map(key, names))) == 51
+    larger = json.loads((reference / "results/OTB2015.json").read_text())
+    assert set(map(key, names)) <= set(map(key, larger))
+
+
+def test_scored_parts_agree_with_the_published_list(reference):
+    for name, entry in json.loads((reference / "results/OTB2015.json").read_text()).items():
+        first, count = OTB_FRAMES.get(key(name), (1, len(entry["gt_rect"])))
+        assert len(entry["gt_rect"]) == count
+        assert int(entry["image_files"][0].split(".")[0]) == first
+
+
+def test_scored_part():
+    assert scored_part("Tiger1", 354) == slice(5, 354)
+    assert scored_part("tiger1", 349) == slice(None)
+    assert scored_part("David", 770) == slice(299, 770)
+    assert scored_part("Football1", 81) == slice(0, 74)
+    assert list(range(9))[scored_part("Deer", 9)] == list(range(9))
+
+
+def test_names_of_data_sets():
+    assert canonical("cvpr13") == "OTB2013" and canonical("OTB100") == "OTB2015" and canonical("mine") == "mine"
+    assert spellings("OTB2013")[0] == "OTB2013" and "OTB100" in spellings("OTB2013")
+    assert spellings("VOT2018") == ["VOT2018"]
