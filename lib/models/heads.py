@@ -6,12 +6,14 @@ O channels of the head, H W cells of a search feature, h w of a response.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from lib.files import UserError
 from lib.models.layers.cir import initialise, scaled
-from lib.models.xcorr import xcorr
+from lib.models.layers.folded import FoldedConv
+from lib.models.xcorr import depthwise_xcorr, xcorr
 
 SCORES = {"thinner": 1, "thicker": 2}  # class channels of an anchor
 WIDTHS = {"thinner": 256, "thicker": 512}  # O of the published up-channel heads
@@ -71,3 +73,58 @@ class UpChannelHead(nn.Module):
 
     def fused(self) -> "UpChannelHead":
         return copy.deepcopy(self)  # no batch-norm, no padding
+
+
+class DepthwiseHead(nn.Module):
+    """SiamRPN++'s head (Li et al., CVPR 2019): channels are correlated one by one, and 1x1 layers read the result.
+
+    About a tenth of the up-channel head's parameters. ``template`` (N, C, 5, 5) -> kernels (N, O, 3, 3) for cls and
+    reg; ``match`` with features (N*S, C, H, W) -> cls (N*S, K, H-4, W-4), reg (N*S, 4A, H-4, W-4), as above.
+    """
+
+    def __init__(self, *, channels: int, anchors: int, cls_type: str = "thinner", width: float = 1.0) -> None:
+        super().__init__()
+        out = scaled(256, width)
+        self.adjust = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
+        self.cls = DepthwiseBranch(inputs=out, outputs=class_channels(cls_type, anchors))
+        self.reg = DepthwiseBranch(inputs=out, outputs=4 * anchors)
+        self.apply(initialise)
+
+    def template(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.adjust(features)
+        return self.cls.template(features), self.reg.template(features)
+
+    def match(self, kernels: tuple[Tensor, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.adjust(features)
+        return self.cls(kernels[0], features), self.reg(kernels[1], features)
+
+    def fused(self) -> "DepthwiseHead":
+        head: Any = copy.deepcopy(self)
+        head.adjust = nn.Sequential(FoldedConv(*self.adjust))
+        for branch in (head.cls, head.reg):
+            branch.template = nn.Sequential(FoldedConv(*branch.template[:2], relu=True))
+            branch.search = nn.Sequential(FoldedConv(*branch.search[:2], relu=True))
+            branch.head = nn.Sequential(FoldedConv(*branch.head[:2], relu=True), branch.head[3])
+        return head
+
+
+class DepthwiseBranch(nn.Module):
+    """One of the two answers: kernels (N, inputs, 3, 3), features (N*S, inputs, H, W) -> (N*S, outputs, H-4, W-4)."""
+
+    def __init__(self, *, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.template, self.search = _conv3x3(inputs), _conv3x3(inputs)
+        self.head = nn.Sequential(
+            nn.Conv2d(inputs, inputs, 1, bias=False),
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inputs, outputs, 1),
+        )
+
+    def forward(self, kernel: Tensor, features: Tensor) -> Tensor:
+        return self.head(depthwise_xcorr(kernel, self.search(features)))
+
+
+def _conv3x3(channels: int) -> nn.Sequential:
+    conv = nn.Conv2d(channels, channels, 3, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))

@@ -1,4 +1,4 @@
-"""Cross-correlation of each slot's kernels with its search features.
+"""Cross-correlations of each slot's kernels with its search features.
 
 Axes: N slots, S search images (scales) of one slot, K kernels of a slot, C channels, H W search cells, h w kernel
 cells.
@@ -27,3 +27,16 @@ def xcorr(kernels: Tensor, features: Tensor) -> Tensor:
     products = torch.matmul(flipped, cells).view(rows, count * h * w, height * width)
     full = F.fold(products, (height + h - 1, width + w - 1), (h, w))
     return full[..., h - 1 : height, w - 1 : width]
+
+
+def depthwise_xcorr(kernels: Tensor, features: Tensor) -> Tensor:
+    """Slide each slot's kernel over its S feature maps, each channel on its own.
+
+    kernels (N, C, h, w), features (N*S, C, H, W), row n*S + s belonging to slot n -> (N*S, C, H-h+1, W-w+1), with
+    out[r, c, i, j] = sum over u, v of kernels[n, c, u, v] * features[r, c, i + u, j + v].
+    """
+    slots, channels, h, w = kernels.shape
+    rows, _, height, width = features.shape
+    each = kernels.unsqueeze(1).expand(-1, rows // slots, -1, -1, -1).reshape(rows * channels, 1, h, w)
+    out = F.conv2d(features.reshape(1, rows * channels, height, width), each, groups=rows * channels)
+    return out.view(rows, channels, *out.shape[-2:])

@@ -14,7 +14,7 @@ from lib.models.layers.folded import FoldedConv
 
 def crop(x: Tensor, cells: int) -> Tensor:
     """Drop ``cells`` rows and columns on each side: (..., H, W) -> (..., H - 2 cells, W - 2 cells)."""
-    return x[..., cells:-cells, cells:-cells]
+    return x[..., cells:-cells, cells:-cells] if cells else x
 
 
 class Crop(nn.Module):
@@ -34,9 +34,13 @@ def scaled(channels: int, width: float, *, multiple: int = 8) -> int:
 
 
 def initialise(module: nn.Module) -> None:
-    """Convolutions kaiming-normal over fan-out with zero bias, batch-norms 1 and 0; for ``Module.apply``."""
+    """Convolutions kaiming-normal over fan-out with zero bias, batch-norms 1 and 0; for ``Module.apply``.
+
+    Fan-out is what an input cell reaches (He et al. 2015): of a grouped convolution, the channels of its own group.
+    """
     if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        fan_out = module.weight.numel() / module.weight.shape[1] / module.groups
+        nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
