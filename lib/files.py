@@ -31,6 +31,9 @@ def run_script(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         sys.exit(_say(f"{Path(sys.argv[0]).name}: {error}", 2))
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(_say(f"{Path(sys.argv[0]).name}: interrupted; what is on disk is complete, run again to go on", 130))
 

@@ -86,7 +86,7 @@ class Job:
         train = self.settings.TRAIN
         ratios = train.ANCHORS_RATIOS if self.settings.FAMILY == "SIAMRPN" else None
         mapping = score_mapping(train.LOSS)
-        return Family(model.to(self.device), ratios=ratios, scales=train.ANCHORS_SCALES, mapping=mapping)
+        return Family(model.fuse().to(self.device), ratios=ratios, scales=train.ANCHORS_SCALES, mapping=mapping)
 
     def results(self, block: str, tracker: str) -> Path:
         """Folder of a tracker's result files; the first frames of a set are another set than the whole of it."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tensorboardX import SummaryWriter
 from torch import Tensor, nn
@@ -15,9 +14,10 @@ from tqdm import tqdm
 
 from lib.core.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint, save_checkpoint
 from lib.core.config import to_yaml
+from lib.core.freeze import Opened, open_layers
 from lib.core.provenance import provenance
-from lib.core.schedule import learning_rate, unfrozen
-from lib.core.settings import TrainSettings
+from lib.core.schedule import learning_rate
+from lib.core.settings import TrainSettings, pairs_of_sets
 from lib.data.augment import Augmentation
 from lib.data.batches import Batch, batches, steps_of
 from lib.data.index import CropSet, Index, build_index
@@ -37,13 +37,17 @@ SKIPS_IN_A_ROW = 20  # that end the run
 
 def build_model(settings: TrainSettings) -> nn.Module:
     """The model of the settings with fresh weights, the same for the same SEED."""
-    train = settings.TRAIN
     torch.manual_seed(settings.SEED)
-    options: dict[str, Any] = {"width": train.WIDTH}
-    if settings.FAMILY == "SIAMRPN":
-        anchors = {"ratios": train.ANCHORS_RATIOS, "scales": train.ANCHORS_SCALES}
-        options |= {"cls_type": train.CLS_TYPE, **anchors}
-    return zoo.build(train.MODEL, **options)
+    return zoo.build(settings.TRAIN.MODEL, **model_options(settings))
+
+
+def model_options(settings: TrainSettings) -> dict[str, Any]:
+    """What :func:`lib.models.zoo.build` is told beside the name."""
+    train = settings.TRAIN
+    if settings.FAMILY == "SIAMFC":
+        return {"width": train.WIDTH}
+    anchors = {"ratios": train.ANCHORS_RATIOS, "scales": train.ANCHORS_SCALES}
+    return {"width": train.WIDTH, "cls_type": train.CLS_TYPE, **anchors}
 
 
 def score_mapping(loss: str) -> str:
@@ -87,14 +91,15 @@ def train(settings: TrainSettings, device: torch.device, *, quiet: bool = False)
             warmup=settings.TRAIN.WARMUP,
             losses=past["losses"],
         )
-        for group in optimiser.param_groups:
+        opened = open_layers(model, epoch, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
+        stepper = fresh_optimiser(settings, opened) if opened.fresh_optimiser else optimiser
+        for group in stepper.param_groups:
             group["lr"] = rate
-        open_layers(settings, model, epoch)
         pairs = sample_pairs(index, counts, seed=settings.SEED, epoch=epoch)
         supply = epoch_batches(settings, pixels, pairs, epoch, device)
         steps = steps_of(len(pairs), settings.TRAIN.BATCH)
         log.begin(epoch, steps, rate)
-        mean, skipped = run_epoch(settings, model, optimiser, supply, log.step)
+        mean, skipped = run_epoch(settings, model, stepper, opened, supply, log.step)
         past["losses"].append(mean)
         past["skipped"] += skipped
         save_checkpoint(
@@ -102,6 +107,7 @@ def train(settings: TrainSettings, device: torch.device, *, quiet: bool = False)
             {
                 "epoch": epoch,
                 "arch": settings.TRAIN.MODEL,
+                "model": model_options(settings),
                 "state_dict": model.state_dict(),
                 "optimizer": optimiser.state_dict(),
                 "mapping": score_mapping(settings.TRAIN.LOSS),
@@ -119,12 +125,12 @@ def run_epoch(
     settings: TrainSettings,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
+    opened: Opened,
     supply: Iterator[Batch],
     on_step: Callable[[int, dict[str, float]], None],
 ) -> tuple[float, int]:
     """One epoch; returns the mean loss of the steps that were made, and how many were skipped."""
     total, made, skipped, in_a_row = 0.0, 0, 0, 0
-    trainable = [p for p in model.parameters() if p.requires_grad]
     device_type = next(model.parameters()).device.type
     for batch in supply:
         with torch.autocast(device_type, torch.bfloat16, enabled=settings.TRAIN.AMP):
@@ -134,7 +140,9 @@ def run_epoch(
         terms["loss"].backward()
         values = {name: float(term.detach()) for name, term in terms.items()}
         if settings.TRAIN.CLIP:
-            torch.nn.utils.clip_grad_norm_(trainable, settings.TRAIN.CLIP)
+            torch.nn.utils.clip_grad_norm_(opened.parameters, settings.TRAIN.CLIP)
+        for parameter in opened.held:
+            parameter.grad = None
         if math.isfinite(values["loss"]) and values["loss"] <= WORST_LOSS:
             optimiser.step()
             total, made, in_a_row = total + values["loss"], made + 1, 0
@@ -191,10 +199,12 @@ def new_optimiser(settings: TrainSettings, model: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(model.parameters(), lr=train.LR, momentum=train.MOMENTUM, weight_decay=train.WEIGHT_DECAY)
 
 
-def open_layers(settings: TrainSettings, model: nn.Module, epoch: int) -> None:
-    """Which layers this epoch trains; frozen batch-norms stay in evaluation mode."""
-    unfrozen(epoch, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
-    model.train()
+def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
+    """The optimiser that the released code makes for one epoch at each opening."""
+    decay = 1e-4 if settings.FAMILY == "SIAMRPN" else settings.TRAIN.WEIGHT_DECAY
+    return torch.optim.SGD(
+        opened.parameters, lr=settings.TRAIN.LR, momentum=settings.TRAIN.MOMENTUM, weight_decay=decay
+    )
 
 
 def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
@@ -215,18 +225,12 @@ def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Opt
 
 
 def training_index(settings: TrainSettings) -> tuple[Index, list[int]]:
-    """The crops of the sets in use, and the pairs of each in an epoch: USE, or PAIRS shared out like USE."""
+    """The crops of the sets in use, and the pairs of each in an epoch."""
     sets = settings.sets
     index = build_index(
         [CropSet(name=n, path=Path(s.PATH), annotation=Path(s.ANNOTATION), reach=s.RANGE) for n, s in sets.items()]
     )
-    uses = [part.USE for part in sets.values()]
-    whole = settings.TRAIN.PAIRS
-    if whole is None:
-        crops = [len(index.crops_of_set(number)) for number in range(len(uses))]
-        return index, [use or count for use, count in zip(uses, crops, strict=True)]
-    bounds = np.cumsum([0] + [use or 1 for use in uses])
-    return index, np.diff(np.round(whole * bounds / bounds[-1])).astype(int).tolist()
+    return index, list(pairs_of_sets(settings).values())
 
 
 class TrainingLog:

@@ -15,6 +15,8 @@ from lib.geometry.crop import ENGINES, Frames, context_side, round_half_away
 from lib.tracker.overlap import flags_of
 from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model
 
+WILDEST = 20.0  # least and greatest logarithm of a change of size: what untrained weights say must stay finite
+
 
 @dataclass(frozen=True, eq=False)
 class SiamRPNParams:
@@ -141,7 +143,7 @@ class SiamRPNTracker:
             background, foreground = logit.chunk(2, 1)
             logit = foreground - background
         centre = delta[:, :2] * anchors[2:] + anchors[:2]
-        sides = torch.exp(delta[:, 2:]) * anchors[2:]
+        sides = torch.exp(delta[:, 2:].clamp(-WILDEST, WILDEST)) * anchors[2:]
         width, height = sides.unbind(1)
         target_width, target_height = size[:, :1], size[:, 1:]
         change_of_size = _change(context_side(width, height) / context_side(target_width, target_height))

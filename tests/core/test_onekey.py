@@ -1,0 +1,117 @@
+"""The whole job: it runs, it may be killed anywhere, and it refuses what it cannot do."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib.core.checkpoint import load_checkpoint
+from lib.evaluation.report import settings_from_html
+from tests.core.tiny import write_data, write_settings
+
+SCRIPT = Path(__file__).parents[2] / "siamese_tracking" / "onekey.py"
+
+# Runs the job in a process that kills itself at the n-th call of a function: nothing is cleaned up.
+KILLER = """
+import importlib, os, runpy, signal, sys
+module, holder, name, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+holder = getattr(importlib.import_module(module), holder)
+original, calls = getattr(holder, name), []
+def counted(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+setattr(holder, name, counted)
+sys.argv = sys.argv[5:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def _run(cfg: Path, *, die_in: tuple[str, str, str, int] | None = None) -> subprocess.CompletedProcess:
+    job = [str(SCRIPT), "--cfg", str(cfg), "--quiet"]
+    command = [sys.executable, *(["-c", KILLER, *map(str, die_in)] if die_in else []), *job]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def _table(run: subprocess.CompletedProcess) -> str:
+    assert run.returncode == 0, run.stderr
+    return run.stdout.split("\n\n")[-2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, _run(write_settings(folder, data))
+
+
+def test_everything_is_there(whole):
+    folder, run = whole
+    table = _table(run)
+    names = [line.split("  ")[0] for line in table.strip().splitlines()[-4:]]
+    assert names == ["still box", "untrained", "trained", "tuned"]
+    output = folder / "output"
+    page = (output / "report.html").read_text()
+    assert "SiamFCRes22" in settings_from_html(page) and page.count("<svg") >= 4 and "data:image/jpeg" in page
+    assert json.loads((output / "state.json").read_text())["stage"] == "done"
+    assert (output / "tuned.yaml").is_file() and list((output / "tensorboard").iterdir())
+    rows = [json.loads(line) for line in (output / "train.jsonl").read_text().splitlines()]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(e, s) for e in (1, 2) for s in (1, 2, 3)]
+
+
+def test_killed_in_training_and_in_tuning_gives_the_same_table(whole, data, tmp_path):
+    folder, run = whole
+    cfg = write_settings(tmp_path, data)
+    points = [
+        ("lib.core.train", "TrainingLog", "step", 5),  # in the second epoch
+        ("lib.core.tune", "Search", "run", 1),  # as tuning begins
+        ("optuna.study", "Study", "add_trial", 4),  # in the study, one trial of the second batch told
+    ]
+    for point in points:
+        assert _run(cfg, die_in=point).returncode == -signal.SIGKILL
+    again = _run(cfg)
+    assert _table(again) == _table(run)
+    for epoch in (1, 2):
+        ours, theirs = (
+            load_checkpoint(root / "output/snapshot" / f"checkpoint_e{epoch}.pth") for root in (tmp_path, folder)
+        )
+        assert ours["state_dict"].keys() == theirs["state_dict"].keys()
+        assert all(torch.equal(ours["state_dict"][k], theirs["state_dict"][k]) for k in ours["state_dict"])
+        for one, other in zip(ours["optimizer"]["state"].values(), theirs["optimizer"]["state"].values(), strict=True):
+            assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
+    assert (tmp_path / "output/tuned.yaml").read_text() == (folder / "output/tuned.yaml").read_text()
+
+
+def test_a_finished_run_only_prints_again(whole):
+    folder, run = whole
+    before = {path: path.stat().st_mtime_ns for path in (folder / "output/snapshot").iterdir()}
+    again = _run(folder / "tiny.yaml")
+    assert _table(again) == _table(run)
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "output/snapshot").iterdir()}
+
+
+def test_other_settings_are_refused(whole):
+    folder, _ = whole
+    cfg = folder / "other.yaml"
+    cfg.write_text((folder / "tiny.yaml").read_text().replace("LR: 0.001,", "LR: 0.002,"))
+    run = _run(cfg)
+    assert run.returncode == 2 and "other settings (SIAMFC.TRAIN.LR)" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_siamrpn_runs_too(data, tmp_path):
+    run = _run(write_settings(tmp_path, data, family="SIAMRPN", model="SiamRPNRes22"))
+    assert re.search(r"trained +0\.\d{3}", _table(run))
