@@ -1,18 +1,16 @@
 """Published models against recorded outputs: names, shapes, features, heads; plain and fused.
 
-Axes: as in lib/models. Recorded from the published code, weights filled from each tensor's name (see golden/README).
+Axes: as in lib/models. Recorded from the published code.
 """
 
-import importlib.util
 import json
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from lib.models import zoo
+from tests.models.recorded import image, recorded_model
 
 MODELS = (
     "SiamFCRes22",
@@ -23,27 +21,6 @@ MODELS = (
     "SiamRPNRes22_thicker",
 )
 TOLERANCE = 5e-5  # of the maximum, as seen between equivalent runs
-
-
-def load_module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def recorded_model(name: str, golden: Path, mode: str) -> torch.nn.Module:
-    """The model called ``name`` with recorded weights: 'raw', or with the gains of 'track' or 'train'."""
-    arch, _, cls_type = name.partition("_")
-    model = zoo.build(arch, **({"cls_type": cls_type} if cls_type else {}))
-    gains = load_module(golden / "presets.py").preset(name, list(model.state_dict()), mode)
-    return load_module(golden / "fill.py").fill(model, None if mode == "raw" else gains)
-
-
-def image(seed: int, side: int, count: int = 1) -> torch.Tensor:
-    pixels = np.random.default_rng(seed).uniform(0, 255, (count, 3, side, side))
-    return torch.from_numpy(pixels.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", MODELS)
