@@ -1,6 +1,7 @@
 """From raw data to what training and testing read.
 
-Training crops and their json, from sequence folders, videos with a text of boxes, COCO, VID, DET:
+Training crops and their json, from sequence folders, videos with a text of boxes, COCO, VID, DET,
+YouTube-BB, GOT-10k, LaSOT:
   python siamese_tracking/prepare_data.py crops my_videos --out dataset/mine --side 511 --check 24
 A test set's json, in place or with the frames of videos written out:
   python siamese_tracking/prepare_data.py test-set dataset/OTB2015
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (crops, tests):
         command.add_argument("source", type=Path, help="folder of raw data, or a video")
         command.add_argument("--layout", default="auto", choices=("auto", *LAYOUTS), help="default: by looking")
-        command.add_argument("--split", help="of COCO, VID or DET: this one alone (default: all)")
+        command.add_argument("--split", help="of an official layout: this one alone (default: all but a test set)")
         command.add_argument("--base", type=int, choices=(0, 1), help="number of the first pixel (default: by layout)")
     crops.add_argument("--out", type=Path, required=True, help="folder of the crops; the json goes beside it")
     tests.add_argument("--out", type=Path, help="dataset/NAME to write frames into (default: the source as it lies)")

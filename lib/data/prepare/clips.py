@@ -92,14 +92,18 @@ def images_of(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(files, key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name)))
 
 
+def read_image(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8 BGR; None where the file is missing or damaged."""
+    return cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+
+
 def read_frames(clip: Clip, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray | None]]:
     """(place, image) of the ``wanted`` frames, ascending; None where the image is missing or damaged."""
     if isinstance(clip.frames, Path):
         yield from _read_video(clip.frames, wanted)
         return
     for place in wanted.tolist():
-        inside = 0 <= place < len(clip.frames)
-        yield place, cv2.imread(str(clip.frames[place]), cv2.IMREAD_COLOR) if inside else None
+        yield place, read_image(clip.frames[place]) if 0 <= place < len(clip.frames) else None
 
 
 def _read_video(path: Path, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray | None]]:

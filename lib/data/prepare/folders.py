@@ -61,6 +61,26 @@ def find_folders(root: Path, *, base: int | None = None, starts: Mapping[str, in
     return found
 
 
+def find_got10k(root: Path, *, split: str | None = None) -> Source:
+    """GOT-10k's sequences of one split; of all but ``test``, where only first frames are annotated."""
+    found = find_folders(root)
+    if split is not None:
+        return {name: load for name, load in found.items() if name.startswith(f"{split}/")}
+    return {name: load for name, load in found.items() if not name.startswith("test/")}
+
+
+def find_lasot(root: Path, *, split: str | None = None) -> Source:
+    """LaSOT's training sequences, or those that its ``testing_set.txt`` names (``split`` "test")."""
+    if split not in (None, "train", "test"):
+        raise UserError(f"--split of LaSOT must be train or test, got {split}")
+    listing = next(iter(sorted(root.rglob("testing_set.txt"))), None)
+    if listing is None:
+        raise UserError(f"LaSOT must have its testing_set.txt in {root}, to keep test sequences apart; put it there")
+    tests = set(listing.read_text().split())
+    found = find_folders(root)
+    return {name: load for name, load in found.items() if (name.split("/")[-1] in tests) == (split == "test")}
+
+
 def _of_targets(texts: list[str]) -> tuple[str, ...]:
     """One text a target; the plain one alone where there is one (OTB's Human4 has three)."""
     plain = [text for text in ("groundtruth_rect.txt", "groundtruth.txt") if text in texts]

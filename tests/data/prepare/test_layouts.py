@@ -1,10 +1,12 @@
 """Miniature trees of each layout are read to the boxes that were put in."""
 
+import gzip
+
 import numpy as np
 import pytest
 
 from lib.data.prepare.clips import read_frames, read_numbers
-from lib.data.prepare.layouts import detect, find_clips
+from lib.data.prepare.layouts import OFFICIAL, detect, find_clips
 from lib.files import UserError
 from tests.data.prepare import trees
 
@@ -158,11 +160,49 @@ def test_det(tmp_path):
     assert clip.frames[0].is_file()
 
 
+def test_youtubebb(tmp_path):
+    name, clip = only(find_clips(trees.youtubebb(tmp_path)))
+    assert name == "train/AAAAAAAAAA-+7"
+    assert len(clip.frames) == 2 and all(path.is_file() for path in clip.frames)
+    assert clip.boxes.frame.tolist() == [0, 0, 1]
+    assert clip.boxes.track.tolist() == [0, 1, 0]
+    assert clip.boxes.xywh.tolist() == [[16, 12, 16, 24], [32, 12, 16, 24], [8, 12, 24, 24]]  # of 64 x 48
+    assert clip.left_out == {"absent": 1, "image missing or damaged": 1}
+
+
+def test_youtubebb_packed_and_spoilt(tmp_path):
+    table = trees.youtubebb(tmp_path) / "yt_bb_detection_train.csv"
+    text = table.read_text()
+    trees.put(tmp_path / "yt_bb_detection_train.csv.gz", gzip.compress(text.encode()))
+    table.unlink()
+    assert list(find_clips(tmp_path, split="train")) == ["train/AAAAAAAAAA-+7"]
+    table.write_text(text + "AAAAAAAAAA-,5000,7\n")
+    with pytest.raises(UserError, match="line 7"):
+        find_clips(tmp_path)
+
+
+def test_got10k_leaves_its_test_split_out(tmp_path):
+    trees.got10k(tmp_path)
+    assert sorted(find_clips(tmp_path)) == ["train/GOT-10k_Train_000001", "val/GOT-10k_Val_000001"]
+    assert list(find_clips(tmp_path, split="val")) == ["val/GOT-10k_Val_000001"]
+    assert find_clips(tmp_path)["train/GOT-10k_Train_000001"]().boxes.xywh[0].tolist() == [10, 8, 20, 16]
+
+
+def test_lasot_keeps_its_test_sequences_apart(tmp_path):
+    trees.lasot(tmp_path)
+    assert list(find_clips(tmp_path)) == ["airplane/airplane-2"]
+    assert list(find_clips(tmp_path, split="test")) == ["airplane/airplane-1"]
+    (tmp_path / "testing_set.txt").unlink()
+    with pytest.raises(UserError, match=r"testing_set\.txt"):
+        find_clips(tmp_path, "lasot")
+
+
 def test_layouts_are_told_apart(tmp_path):
-    assert detect(trees.coco(tmp_path / "a")) == "coco"
-    assert detect(trees.vid(tmp_path / "b")) == "vid"
-    assert detect(trees.det(tmp_path / "c")) == "det"
+    for layout in OFFICIAL:
+        assert detect(getattr(trees, layout)(tmp_path / layout)) == layout
     assert detect(tmp_path) == "folders"
+    with pytest.raises(UserError, match="split"):
+        find_clips(tmp_path, split="train")
 
 
 @pytest.mark.parametrize(

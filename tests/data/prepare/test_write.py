@@ -140,11 +140,14 @@ def test_training_reads_what_was_written(raw, tmp_path):
     assert all(index.path(n).is_file() for n in range(4))
 
 
-@pytest.mark.parametrize("layout", ["coco", "vid", "det"])
+COUNTS = {"coco": 2, "vid": 3, "det": 2, "youtubebb": 3, "got10k": 4, "lasot": 1}
+
+
+@pytest.mark.parametrize("layout", list(COUNTS))
 def test_official_layouts_end_to_end(tmp_path, layout):
     root = getattr(trees, layout)(tmp_path / "raw")
     summary = run(root, tmp_path / "out")
-    assert summary.crops == {"coco": 2, "vid": 3, "det": 2}[layout]
+    assert summary.crops == COUNTS[layout]
     index = build_index([CropSet(name=layout, path=tmp_path / "out", annotation=tmp_path / "out.json")])
     assert len(index) == summary.crops and index.missing == 0
 

@@ -82,3 +82,41 @@ def video(path: Path, length: int = 6) -> Path:
         writer.write(cv2.imdecode(np.frombuffer(frame(number), np.uint8), cv2.IMREAD_COLOR))
     writer.release()
     return path
+
+
+def youtubebb(root: Path) -> Path:
+    """One video, two objects; a row without the object, and a row whose image could not be fetched."""
+    rows = [
+        "AAAAAAAAAA-,1000,7,car,0,present,0.25,0.5,0.25,0.75",
+        "AAAAAAAAAA-,1000,7,car,1,present,0.5,0.75,0.25,0.75",
+        "AAAAAAAAAA-,2000,7,car,0,present,0.125,0.5,0.25,0.75",
+        "AAAAAAAAAA-,3000,7,car,0,absent,-1,-1,-1,-1",
+        "AAAAAAAAAA-,4000,7,car,0,present,0.25,0.5,0.25,0.75",
+        "BBBBBBBBBBB,1000,3,dog,0,present,0.25,0.5,0.25,0.75",
+    ]
+    put(root / "yt_bb_detection_train.csv", "\n".join(rows) + "\n")
+    put(root / "frames" / "AAAAAAAAAA-+7+0+1000.jpg", frame(1, suffix=".jpg"))
+    put(root / "frames" / "AAAAAAAAAA-_07_0000_00002000_8_12_32_36.jpg", frame(2, suffix=".jpg"))
+    return root
+
+
+def got10k(root: Path) -> Path:
+    """A sequence of each split."""
+    for split, title in (("train", "Train"), ("val", "Val"), ("test", "Test")):
+        home = root / split / f"GOT-10k_{title}_000001"
+        put_frames(home, ["00000001.jpg", "00000002.jpg"])
+        put(home / "groundtruth.txt", "11.0000,9.0000,20.0000,16.0000\n" + "12,9,20,16\n" * (split != "test"))
+        put(home / "absence.label", "0\n0\n")
+    return root
+
+
+def lasot(root: Path) -> Path:
+    """A training and a test sequence of one class."""
+    for number in (1, 2):
+        home = root / "airplane" / f"airplane-{number}"
+        put_frames(home / "img", ["00000001.jpg", "00000002.jpg"])
+        put(home / "groundtruth.txt", "11,9,20,16\n12,9,20,16\n")
+        put(home / "full_occlusion.txt", "0,0")
+        put(home / "out_of_view.txt", "0,1")
+    put(root / "testing_set.txt", "airplane-1\n")
+    return root
