@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lib.core.calibrate import calibrate
 from lib.core.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint, save_checkpoint
 from lib.core.config import to_yaml
+from lib.core.distributed import ALONE, Group, run_together
 from lib.core.freeze import Opened, open_layers
+from lib.core.parallel import devices_at_hand
 from lib.core.provenance import provenance
 from lib.core.schedule import learning_rate
 from lib.core.settings import TrainSettings, pairs_of_sets
@@ -33,6 +37,7 @@ from lib.models.heads import logit
 
 WORST_LOSS = 1e4  # a step with a larger loss is skipped
 SKIPS_IN_A_ROW = 20  # that end the run
+CALIBRATION_PAIRS = 8
 
 
 def build_model(settings: TrainSettings) -> nn.Module:
@@ -55,32 +60,45 @@ def score_mapping(loss: str) -> str:
     return "hinge" if loss == "hinge" else "sigmoid"
 
 
-def losses(settings: TrainSettings, prediction: Any, batch: Batch) -> dict[str, Tensor]:
-    """Named terms and their weighted sum, ``loss``."""
+def losses(settings: TrainSettings, prediction: Any, batch: Batch, group: Group = ALONE) -> dict[str, Tensor]:
+    """Named terms and their weighted sum, ``loss``; their means over the group are those of the whole batch."""
     train = settings.TRAIN
     classify = classification_loss(train.LOSS)
     if settings.FAMILY == "SIAMFC":
-        return {"loss": classify(prediction.squeeze(1), batch.label)}
+        return {"loss": classify(prediction.squeeze(1), batch.label, group.divisors(batch.label))}
     assert batch.delta is not None and batch.weight is not None and batch.block_label is not None
     cls, reg = prediction
     z = logit(cls, batch.label.shape[1])
-    terms = {"cls": classify(z, batch.label), "reg": weighted_l1(reg, batch.delta, batch.weight)}
+    reg = weighted_l1(reg, batch.delta, batch.weight) * group.share(batch.label)
+    terms = {"cls": classify(z, batch.label, group.divisors(batch.label)), "reg": reg}
     if train.CLS_TYPE == "thinner":
-        terms["cls"] = terms["cls"] + BLOCK_WEIGHT * block_term(z, batch.block_label)
+        block = block_term(z, batch.block_label, group.divisors(batch.block_label))
+        terms["cls"] = terms["cls"] + BLOCK_WEIGHT * block
     return {"loss": train.CLS_WEIGHT * terms["cls"] + train.REG_WEIGHT * terms["reg"], **terms}
 
 
-def train(settings: TrainSettings, device: torch.device, *, quiet: bool = False) -> dict[str, Any]:
+def train_on_gpus(settings: TrainSettings, *, quiet: bool = False) -> dict[str, Any]:
+    """:func:`train` on all GPUs of the settings that are here, a process each; on the CPU where there is none."""
+    named = settings.GPUS if "GPUS" in settings.model_fields_set else None  # a default that is absent needs no word
+    devices = devices_at_hand(settings.DEVICE, named)[: len(settings.GPUS)]
+    return run_together(partial(train, settings, quiet=quiet), devices)
+
+
+def train(
+    settings: TrainSettings, device: torch.device, group: Group = ALONE, *, quiet: bool = False
+) -> dict[str, Any]:
     """Train to END_EPOCH, a checkpoint an epoch; goes on after the newest one. Returns counts for the report."""
     index, counts = training_index(settings)
-    model = build_model(settings).to(device)
+    model = group.joined(build_model(settings).to(device))
     optimiser = new_optimiser(settings, model)
     past = resume(settings, model, optimiser)
     if past["epoch"] >= settings.TRAIN.END_EPOCH:
         return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
 
     pixels = Pixels(index, device=device, workers=settings.WORKERS)
-    log = TrainingLog(settings, past["epoch"], quiet)
+    if past["fresh"]:
+        calibrate(model, calibration_batch(settings, pixels, counts, device))
+    log = TrainingLog(settings, past["epoch"], quiet) if group.is_first else NoLog()
     for epoch in range(past["epoch"] + 1, settings.TRAIN.END_EPOCH + 1):
         rate = learning_rate(
             epoch,
@@ -93,15 +111,16 @@ def train(settings: TrainSettings, device: torch.device, *, quiet: bool = False)
         )
         opened = open_layers(model, epoch, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
         stepper = fresh_optimiser(settings, opened) if opened.fresh_optimiser else optimiser
-        for group in stepper.param_groups:
-            group["lr"] = rate
+        for part in stepper.param_groups:
+            part["lr"] = rate
         pairs = sample_pairs(index, counts, seed=settings.SEED, epoch=epoch)
-        supply = epoch_batches(settings, pixels, pairs, epoch, device)
-        steps = steps_of(len(pairs), settings.TRAIN.BATCH)
-        log.begin(epoch, steps, rate)
-        mean, skipped = run_epoch(settings, model, stepper, opened, supply, log.step)
+        supply = epoch_batches(settings, pixels, pairs, epoch, device, group)
+        log.begin(epoch, steps_of(len(pairs), settings.TRAIN.BATCH * group.size, group.size), rate)
+        mean, skipped = run_epoch(settings, group.replica(model), stepper, opened, supply, log.step, group)
         past["losses"].append(mean)
         past["skipped"] += skipped
+        if not group.is_first:
+            continue
         save_checkpoint(
             checkpoint_path(settings.CHECKPOINT_DIR, epoch),
             {
@@ -118,6 +137,9 @@ def train(settings: TrainSettings, device: torch.device, *, quiet: bool = False)
             },
         )
     log.close()
+    pixels.close()
+    if pixels.unreadable:
+        print(pixels.report())
     return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
 
 
@@ -128,6 +150,7 @@ def run_epoch(
     opened: Opened,
     supply: Iterator[Batch],
     on_step: Callable[[int, dict[str, float]], None],
+    group: Group = ALONE,
 ) -> tuple[float, int]:
     """One epoch; returns the mean loss of the steps that were made, and how many were skipped."""
     total, made, skipped, in_a_row = 0.0, 0, 0, 0
@@ -135,10 +158,10 @@ def run_epoch(
     for batch in supply:
         with torch.autocast(device_type, torch.bfloat16, enabled=settings.TRAIN.AMP):
             prediction = model(batch.z, batch.x)
-        terms = losses(settings, prediction, batch)
+        terms = losses(settings, prediction, batch, group)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
-        values = {name: float(term.detach()) for name, term in terms.items()}
+        values = group.values(terms)
         if settings.TRAIN.CLIP:
             torch.nn.utils.clip_grad_norm_(opened.parameters, settings.TRAIN.CLIP)
         for parameter in opened.held:
@@ -153,14 +176,14 @@ def run_epoch(
                     f"the loss must be finite and at most {WORST_LOSS:g}, it was {values['loss']:g} for "
                     f"{in_a_row} steps in a row: lower LR, or start from other weights"
                 )
-        on_step(len(batch.z), values)
+        on_step(len(batch.z) * group.size, values)
     return total / max(made, 1), skipped
 
 
 def epoch_batches(
-    settings: TrainSettings, pixels: Pixels, pairs: Any, epoch: int, device: torch.device
+    settings: TrainSettings, pixels: Pixels, pairs: Any, epoch: int, device: torch.device, group: Group = ALONE
 ) -> Iterator[Batch]:
-    """The epoch's images and targets, made on the device."""
+    """The epoch's images and targets, made on the device: this process's share of each batch of BATCH a process."""
     train, data = settings.TRAIN, settings.DATASET
     anchors, rule = None, AnchorRule()
     if settings.FAMILY == "SIAMRPN":
@@ -172,7 +195,7 @@ def epoch_batches(
     return batches(
         pixels,
         pairs,
-        batch=train.BATCH,
+        batch=train.BATCH * group.size,
         template_size=train.TEMPLATE_SIZE,
         search_size=train.SEARCH_SIZE,
         stride=train.STRIDE,
@@ -190,7 +213,15 @@ def epoch_batches(
         seed=settings.SEED,
         epoch=epoch,
         device=device,
+        part=(group.rank, group.size),
     )
+
+
+def calibration_batch(settings: TrainSettings, pixels: Pixels, counts: list[int], device: torch.device) -> Batch:
+    """A few pairs of the first epoch, the same for any BATCH and in every process."""
+    small = settings.model_copy(update={"TRAIN": settings.TRAIN.model_copy(update={"BATCH": CALIBRATION_PAIRS})})
+    pairs = sample_pairs(pixels.index, counts, seed=settings.SEED, epoch=1)[:CALIBRATION_PAIRS]
+    return next(epoch_batches(small, pixels, pairs, 1, device))
 
 
 def new_optimiser(settings: TrainSettings, model: nn.Module) -> torch.optim.SGD:
@@ -208,12 +239,12 @@ def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
 
 
 def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped}."""
+    """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped, fresh weights or not}."""
     checkpoint = latest_checkpoint(settings.CHECKPOINT_DIR)
     if checkpoint is None and settings.TRAIN.RESUME:
         checkpoint = load_checkpoint(settings.TRAIN.RESUME)
     if checkpoint is None:
-        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0}
+        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": not settings.TRAIN.PRETRAIN}
     if checkpoint.get("arch") != settings.TRAIN.MODEL:
         raise UserError(
             f"checkpoints in {settings.CHECKPOINT_DIR} must be of {settings.TRAIN.MODEL}, they are of "
@@ -221,7 +252,7 @@ def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Opt
         )
     model.load_state_dict(checkpoint["state_dict"])
     optimiser.load_state_dict(checkpoint["optimizer"])
-    return {key: checkpoint[key] for key in ("epoch", "losses", "skipped")}
+    return {"fresh": False, **{key: checkpoint[key] for key in ("epoch", "losses", "skipped")}}
 
 
 def training_index(settings: TrainSettings) -> tuple[Index, list[int]]:
@@ -243,12 +274,12 @@ class TrainingLog:
         kept = [row for row in read_log(self.path) if row["epoch"] <= epochs_done]  # a killed epoch is done again
         atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self.events = SummaryWriter(str(folder / "tensorboard"))
-        self.bar: Any = None
+        self.bar: Any = tqdm(disable=True)
 
     def begin(self, epoch: int, steps: int, rate: float) -> None:
         """A new epoch of so many steps at this learning rate."""
         self.epoch, self.steps, self.rate, self.at = epoch, steps, rate, 0
-        self.close()
+        self.bar.close()
         last = self.settings.TRAIN.END_EPOCH
         self.bar = tqdm(total=steps, unit="step", desc=f"epoch {epoch}/{last}", disable=self.quiet)
         self.started = time.monotonic()
@@ -269,10 +300,19 @@ class TrainingLog:
             self.events.add_scalar(name, value, whole)
 
     def close(self) -> None:
-        """The epoch's bar and the events so far."""
-        if self.bar is not None:
-            self.bar.close()
-        self.events.flush()
+        """The epoch's bar and the events are complete."""
+        self.bar.close()
+        self.events.close()
+
+
+class NoLog:
+    """What the other processes of a group keep: nothing."""
+
+    def begin(self, epoch: int, steps: int, rate: float) -> None: ...
+
+    def step(self, pairs: int, values: dict[str, float]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
