@@ -41,6 +41,10 @@ class AlexNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.conv5(self.conv4(self.conv3(self.conv2(self.conv1(x)))))
 
+    def closing_layers(self) -> list[nn.Module]:
+        """Layers whose weights and biases, times a factor, multiply the features by it."""
+        return list(self.conv5)
+
     def stages(self) -> Stages:
         return Stages([self.conv5, self.conv4, self.conv3], [self.conv2], [self.conv1])
 

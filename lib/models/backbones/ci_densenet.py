@@ -112,6 +112,10 @@ class CIDenseNet(nn.Module):
         x = self.transition1(self.denseblock1(F.max_pool2d(x, 2)))
         return self.norm5(self.wideblock2(x))
 
+    def closing_layers(self) -> list[nn.Module]:
+        """Layers whose weights and biases, times a factor, multiply the features by it."""
+        return [self.norm5]
+
     def stages(self) -> Stages:
         """The closing batch-norm opens with the last layer, the transition with stage 2's first."""
         *first, last = self.wideblock2

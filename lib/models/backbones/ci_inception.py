@@ -3,6 +3,8 @@
 Axes: N images, C channels, H W cells. Images are BGR 0..255.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,10 @@ class CIResInception(CIRNet):
 
     def stem_modules(self) -> list[nn.Module]:
         return [self.conv1, self.bn1]
+
+    def closing_layers(self) -> list[nn.Module]:
+        last: Any = self.layer2[-1]
+        return [last.branch3x3.bn3, last.branch1x1.bn]
 
     def fused_stem(self) -> list[nn.Module]:
         return [FoldedConv(self.conv1, self.bn1, relu=True), self.maxpool]

@@ -128,6 +128,10 @@ class CINASNet(nn.Module):
         _, h = self.cell4(self.cell3((F.max_pool2d(p, 2), F.max_pool2d(h, 2))))
         return self.norm5(self.conv5(F.relu(h)))
 
+    def closing_layers(self) -> list[nn.Module]:
+        """Layers whose weights and biases, times a factor, multiply the features by it."""
+        return [self.norm5]
+
     def stages(self) -> Stages:
         """The closing 1x1 opens with the last cell."""
         last = nn.ModuleList([self.cell4, self.conv5, self.norm5])

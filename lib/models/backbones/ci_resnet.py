@@ -3,6 +3,8 @@
 Axes: N images, C channels, H W cells. Images are BGR 0..255.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from lib.models.backbones.cir_net import CIRNet, stage
@@ -34,6 +36,11 @@ class CIResNet(CIRNet):
 
     def stem_modules(self) -> list[nn.Module]:
         return [self.conv1, self.bn1]
+
+    def closing_layers(self) -> list[nn.Module]:
+        """All that stage 2 adds to its stream of shortcuts, and the stream's beginning."""
+        units: list[Any] = list(self.stages().stage2)
+        return [*(unit.bn3 for unit in units), units[-1].downsample[1]]
 
     def fused_stem(self) -> list[nn.Module]:
         # kept cell j >= 2 reads pixels 2j-3 .. 2j+3, so the first one starts at pixel 1

@@ -39,6 +39,10 @@ class CIResNeXt(CIRNet):
     def stem_modules(self) -> list[nn.Module]:
         return [self.conv0, self.bn0]
 
+    def closing_layers(self) -> list[nn.Module]:
+        last: Any = self.layer2[-1]
+        return [last.bn0]
+
     def fused_stem(self) -> list[nn.Module]:
         return [FoldedConv(self.conv0, self.bn0, relu=True), self.maxpool]
 

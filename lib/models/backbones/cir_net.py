@@ -44,6 +44,10 @@ class CIRNet(nn.Module):
         units = len(self.layer1), len(self.layer2) - 1
         return self.stem_field + 8 * (units[0] + 1) + 4 + 16 * (units[1] - 1)
 
+    def closing_layers(self) -> list[nn.Module]:
+        """Layers whose weights and biases, times a factor, multiply the features by it."""
+        raise NotImplementedError
+
     def stages(self) -> Stages:
         units = [unit for unit in self.layer2 if not isinstance(unit, nn.MaxPool2d)]
         return Stages(units[::-1], list(self.layer1)[::-1], self.stem_modules())
