@@ -18,9 +18,9 @@ from lib.core.device import choose_device
 from lib.core.lock import locked
 from lib.core.scoring import HEADLINE, Scores, Stage, score
 from lib.core.settings import TrainSettings, cautions
-from lib.core.summary import write_report
+from lib.core.summary import Outcome, write_report
 from lib.core.train import build_model, score_mapping, train
-from lib.core.tune import Finished, Search, search_space
+from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
 from lib.files import UserError, atomic_write
 from lib.tracker.family import Family
@@ -29,8 +29,8 @@ from lib.tracker.still import StillTracker
 FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "PRINT_FREQ")  # a run may go on with others of these
 
 
-def onekey(settings: TrainSettings, *, quiet: bool = False) -> tuple[str, Path]:
-    """Run all stages of the settings; returns the table for the terminal and the path of the report."""
+def onekey(settings: TrainSettings, *, quiet: bool = False) -> Outcome:
+    """Run all stages of the settings."""
     folder = Path(settings.OUTPUT_DIR)
     with locked(folder):
         _same_run(settings, folder)
@@ -47,11 +47,11 @@ def onekey(settings: TrainSettings, *, quiet: bool = False) -> tuple[str, Path]:
         finals = job.final(epoch, hyper)
         search = job.search(epoch) if settings.TUNE.ISTRUE else None
         job.note("report")
-        table, path = write_report(
+        outcome = write_report(
             settings, folder, epochs=epochs, epoch=epoch, finals=finals, stage=job.stage("FINAL"), search=search
         )
         job.note("done")
-    return table, path
+    return outcome
 
 
 class Job:
@@ -138,7 +138,7 @@ class Job:
             tracked = stage.track(family, trials, label, quiet=self.quiet)
             return [score(stage, rows, intervals=False).mean[headline] for rows in tracked]
 
-        best: Finished = search.run(tune.TRIALS, evaluate)
+        best: Finished = search.run(tune.TRIALS, evaluate, PROPOSE[tune.METHOD], at_once=tune.BATCH)
         atomic_write(self.folder / "tuned.yaml", hyper_to_yaml({tune.DATA: best.params}))
         return best.params
 

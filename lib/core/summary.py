@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def write_report(
     finals: Mapping[str, list[Array]],
     stage: Stage,
     search: Search | None,
-) -> tuple[str, Path]:
-    """Score the final rows {tracker: [(T, 4) of each video]}; returns the terminal's table and report.html."""
+) -> "Outcome":
+    """Score the final rows {tracker: [(T, 4) of each video]} and write report.html."""
     scores = {name: score(stage, rows) for name, rows in finals.items()}
     headline = HEADLINE[stage.kind]
     rows = [table_row(name, each) for name, each in scores.items()]
@@ -61,7 +62,36 @@ def write_report(
     )
     path = folder / "report.html"
     atomic_write(path, report.render(page))
-    return report.terminal_table(rows), path
+    return Outcome(rows, path)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ends with."""
+
+    rows: list[report.Row]
+    report: Path
+
+    def __str__(self) -> str:
+        return f"\n{report.terminal_table(self.rows)}\n\nreport: {self.report}"
+
+
+def compared(outcomes: Mapping[str, Outcome], folder: Path) -> Outcome:
+    """Runs of equal budgets side by side: what was learnt under each name, and a page of the table."""
+    learnt = ("trained", "tuned")
+    same = next(iter(outcomes.values())).rows
+    rows = [row for row in same if row.name not in learnt]
+    rows += [
+        report.Row(f"{name}, {row.name}", row.scores)
+        for name, outcome in outcomes.items()
+        for row in outcome.rows
+        if row.name in learnt
+    ]
+    path = folder / "report.html"
+    links = [f"{name}: {outcome.report}" for name, outcome in outcomes.items()]
+    page = report.Report(title="Runs compared: " + ", ".join(outcomes), rows=rows, warnings=links)
+    atomic_write(path, report.render(page))
+    return Outcome(rows, path)
 
 
 def table_row(name: str, scores: Scores) -> report.Row:
