@@ -39,6 +39,8 @@ def initialise(module: nn.Module) -> None:
     Fan-out is what an input cell reaches (He et al. 2015): of a grouped convolution, the channels of its own group.
     """
     if isinstance(module, nn.Conv2d):
+        if module.weight.is_meta:
+            return  # only shapes are wanted; normal_ of such tensors first imports a second's worth of modules
         fan_out = module.weight.numel() / module.weight.shape[1] / module.groups
         nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
         if module.bias is not None:
