@@ -17,21 +17,30 @@ LOGITS, OFFSETS = 1.0, 0.1  # spread of the logits and of the box offsets, over 
 
 
 @torch.no_grad()
-def calibrate(model: Any, batch: Batch) -> None:
-    """Scale ``model``, in place, by what it says of one batch; its batch-norm statistics stay as they were."""
+def calibrate(model: Any, batch: Batch, *, pretrained_backbone: bool = False) -> None:
+    """Scale ``model``, in place, by what it says of one batch; its batch-norm statistics stay as they were.
+
+    A pretrained backbone is left as it is: only a fresh head is scaled.
+    """
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     model.train()
+    if pretrained_backbone:
+        model.backbone.eval()  # as staged unfreezing has it
     prediction = model(batch.z, batch.x)
     for name, value in model.named_buffers():
         value.copy_(buffers[name])
     if isinstance(prediction, Tensor):
-        _scale(model.backbone.closing_layers(), (LOGITS / _spread(prediction)) ** 0.5)
+        if not pretrained_backbone:
+            _scale(model.backbone.closing_layers(), (LOGITS / _spread(prediction)) ** 0.5)
         return
     logits, offsets = LOGITS / _spread(prediction[0]), OFFSETS / _spread(prediction[1])
     head = model.connect_model
     if isinstance(head, DepthwiseHead):
         _scale([head.cls.head[3]], logits)
         _scale([head.reg.head[3]], offsets)
+    elif pretrained_backbone:
+        _scale([head.template_cls], logits)
+        _scale([head.template_reg], offsets)
     else:
         _scale(model.backbone.closing_layers(), logits**0.5)
         _scale([head.template_reg], offsets / logits)

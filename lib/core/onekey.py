@@ -10,30 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from lib.core.checkpoint import checkpoint_path, epochs_on_disk, load_checkpoint
-from lib.core.config import hyper_to_yaml, to_yaml
+from lib.core.config import hyper_to_yaml
 from lib.core.device import choose_device
-from lib.core.lock import locked
+from lib.core.lock import locked, same_run
 from lib.core.scoring import HEADLINE, Scores, Stage, score
 from lib.core.settings import TrainSettings, cautions
 from lib.core.summary import Outcome, write_report
-from lib.core.train import build_model, score_mapping, train
+from lib.core.train import build_model, initial_model, score_mapping, train
 from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
 from lib.files import UserError, atomic_write
 from lib.tracker.family import Family
 from lib.tracker.still import StillTracker
 
-FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "PRINT_FREQ")  # a run may go on with others of these
-
 
 def onekey(settings: TrainSettings, *, quiet: bool = False) -> Outcome:
     """Run all stages of the settings."""
     folder = Path(settings.OUTPUT_DIR)
     with locked(folder):
-        _same_run(settings, folder)
+        same_run(settings, folder)
         for caution in cautions(settings):
             print(f"note: {caution}")
         device = choose_device(settings.DEVICE, settings.GPUS)
@@ -80,8 +77,10 @@ class Job:
 
     def family(self, epoch: int | None) -> Family:
         """The trackers of an epoch's checkpoint; of the untrained model for None."""
-        model = build_model(self.settings)
-        if epoch is not None:
+        if epoch is None:
+            model, _ = initial_model(self.settings)
+        else:
+            model = build_model(self.settings)
             model.load_state_dict(load_checkpoint(checkpoint_path(self.settings.CHECKPOINT_DIR, epoch))["state_dict"])
         train = self.settings.TRAIN
         ratios = train.ANCHORS_RATIOS if self.settings.FAMILY == "SIAMRPN" else None
@@ -172,24 +171,3 @@ class Job:
             label: stage.track_to_files(family, values, self.results("FINAL", folder), label, quiet=self.quiet)
             for label, (folder, family, values) in trackers.items()
         }
-
-
-def _same_run(settings: TrainSettings, folder: Path) -> None:
-    """A folder belongs to one set of settings."""
-    path, text = folder / "settings.yaml", to_yaml(settings)
-    if path.is_file():
-        before, now = (_flat(yaml.safe_load(each)) for each in (path.read_text(), text))
-        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-        if changed := [key for key in changed if key.split(".")[-1] not in FREE_KEYS]:
-            raise UserError(
-                f"{folder} holds a run with other settings ({', '.join(changed)}): "
-                "choose another OUTPUT_DIR, or delete that folder to begin anew"
-            )
-    atomic_write(path, text)
-
-
-def _flat(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in block.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

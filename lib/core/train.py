@@ -34,16 +34,24 @@ from lib.losses.classification import BLOCK_WEIGHT, block_term, classification_l
 from lib.losses.regression import weighted_l1
 from lib.models import zoo
 from lib.models.heads import logit
+from lib.models.pretrain import start_from
+from lib.models.weights import Report
 
 WORST_LOSS = 1e4  # a step with a larger loss is skipped
 SKIPS_IN_A_ROW = 20  # that end the run
 CALIBRATION_PAIRS = 8
 
 
-def build_model(settings: TrainSettings) -> nn.Module:
-    """The model of the settings with fresh weights, the same for the same SEED."""
+def build_model(settings: TrainSettings) -> Any:
+    """The model of the settings with random weights, the same for the same SEED."""
     torch.manual_seed(settings.SEED)
     return zoo.build(settings.TRAIN.MODEL, **model_options(settings))
+
+
+def initial_model(settings: TrainSettings) -> tuple[Any, Report | None]:
+    """The model before training, with what was found in PRETRAIN where that is given."""
+    model = build_model(settings)
+    return model, start_from(model, settings.TRAIN.PRETRAIN) if settings.TRAIN.PRETRAIN else None
 
 
 def model_options(settings: TrainSettings) -> dict[str, Any]:
@@ -89,7 +97,8 @@ def train(
 ) -> dict[str, Any]:
     """Train to END_EPOCH, a checkpoint an epoch; goes on after the newest one. Returns counts for the report."""
     index, counts = training_index(settings)
-    model = group.joined(build_model(settings).to(device))
+    model, started = initial_model(settings)
+    model = group.joined(model.to(device))
     optimiser = new_optimiser(settings, model)
     past = resume(settings, model, optimiser)
     if past["epoch"] >= settings.TRAIN.END_EPOCH:
@@ -97,7 +106,11 @@ def train(
 
     pixels = Pixels(index, device=device, workers=settings.WORKERS)
     if past["fresh"]:
-        calibrate(model, calibration_batch(settings, pixels, counts, device))
+        if started and group.is_first:
+            print(f"starting from {settings.TRAIN.PRETRAIN}: {started}")
+        if started is None or any(key.startswith("connect_model.") for key in started.missing):
+            batch = calibration_batch(settings, pixels, counts, device)
+            calibrate(model, batch, pretrained_backbone=started is not None)
     log = TrainingLog(settings, past["epoch"], quiet) if group.is_first else NoLog()
     for epoch in range(past["epoch"] + 1, settings.TRAIN.END_EPOCH + 1):
         rate = learning_rate(
@@ -239,12 +252,12 @@ def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
 
 
 def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped, fresh weights or not}."""
+    """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped, whether nothing}."""
     checkpoint = latest_checkpoint(settings.CHECKPOINT_DIR)
     if checkpoint is None and settings.TRAIN.RESUME:
         checkpoint = load_checkpoint(settings.TRAIN.RESUME)
     if checkpoint is None:
-        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": not settings.TRAIN.PRETRAIN}
+        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": True}
     if checkpoint.get("arch") != settings.TRAIN.MODEL:
         raise UserError(
             f"checkpoints in {settings.CHECKPOINT_DIR} must be of {settings.TRAIN.MODEL}, they are of "

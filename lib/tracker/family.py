@@ -39,8 +39,8 @@ class Family:
             "engine": engine or ("cv2" if on_cpu else "torch"),
             "slots_at_once": slots_at_once or (1 if on_cpu else None),
         }
-        self.is_rpn = ratios is not None
-        if ratios is not None:
+        self.is_rpn = bool(ratios)
+        if self.is_rpn:
             self.options |= {"ratios": ratios, "scales": scales}
         self.params_type = SiamRPNParams if self.is_rpn else SiamFCParams
         self.trackers: dict[int, Any] = {}
