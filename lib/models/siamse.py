@@ -4,7 +4,7 @@ Axes: N slots, P search images (scales of the pyramid) of one slot, C channels, 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lib.files import UserError
 from lib.models.backbones.se_resnet import RGBNormalised
+from lib.models.layers.steerable import set_padding
 from lib.models.siamfc import SiamFC, for_inference
 from lib.models.siamrpn import SiamRPN
 
@@ -23,14 +24,32 @@ def over_scales(features: Tensor) -> Tensor:
     return features.amax(2)
 
 
-class SESiamFC(SiamFC):
+class ScaleEquivariant(nn.Module):
+    """What both models share. A new one, like any module, is in training mode."""
+
+    color = "rgb"
+
+    def __init__(self, *, backbone: nn.Module, **parts: Any) -> None:
+        super().__init__(backbone=backbone, **parts)
+        self.features: Any = RGBNormalised(backbone)
+        set_padding(self, "circular")
+
+    @property
+    def backbone(self) -> Any:
+        return self.features
+
+    def train(self, mode: bool = True) -> Self:
+        """Padding is circular while the model trains, frozen layers included, and zero in evaluation."""
+        set_padding(self, "circular" if mode else "constant")
+        return super().train(mode)
+
+
+class SESiamFC(ScaleEquivariant, SiamFC):
     """SiamFC on features (., C, S, H, W), of which the maximum over scales is matched. Images are RGB 0..255.
 
     ``matching``: 'corr' correlates once; 'greedypw' also correlates with the search features resized by each of
     ``ratios``, resizes the responses back, and takes their maximum at each cell.
     """
-
-    color = "rgb"
 
     def __init__(
         self, *, backbone: nn.Module, matching: str = "corr", ratios: Sequence[float] = (1 / 1.2, 1, 1.2)
@@ -38,12 +57,7 @@ class SESiamFC(SiamFC):
         if matching not in MATCHINGS:
             raise UserError(f"the matching must be one of {', '.join(MATCHINGS)}; got {matching!r}")
         super().__init__(backbone=backbone)
-        self.features: Any = RGBNormalised(backbone)  # type: ignore[assignment]
         self.matching, self.ratios = matching, tuple(ratios)
-
-    @property
-    def backbone(self) -> Any:
-        return self.features
 
     def match(self, kernels: tuple[Tensor], features: Tensor) -> Tensor:
         """Kernels (N, C, S, h, w), features (N*P, C, S, H, W), row n*P + p of slot n -> response (N*P, 1, h', w')."""
@@ -63,18 +77,8 @@ class SESiamFC(SiamFC):
         return for_inference(SESiamFC(backbone=backbone, matching=self.matching, ratios=self.ratios))
 
 
-class SESiamRPN(SiamRPN):
+class SESiamRPN(ScaleEquivariant, SiamRPN):
     """SiamRPN whose head works on the maximum over scales of features (., C, S, H, W). Images are RGB 0..255."""
-
-    color = "rgb"
-
-    def __init__(self, *, backbone: nn.Module, head: Any) -> None:
-        super().__init__(backbone=backbone, head=head)
-        self.features: Any = RGBNormalised(backbone)  # type: ignore[assignment]
-
-    @property
-    def backbone(self) -> Any:
-        return self.features
 
     def template(self, z: Tensor) -> tuple[Tensor, ...]:
         return self.connect_model.template(over_scales(self.backbone(z)))

@@ -1,6 +1,7 @@
 """The models by name: a family, a backbone, and for region proposals a head.
 
-SiamFC<backbone>, SiamRPN<backbone> (up-channel head), SiamRPN<backbone>DW (depthwise-correlation head).
+SiamFC<backbone>, SiamRPN<backbone> (up-channel head), SiamRPN<backbone>DW (depthwise-correlation head);
+SESiamFCResNet22, SESiamRPNRes22, SESiamRPNRes22DW: the same on scale-equivariant features.
 
 A backbone is a module (N, 3, H, W) -> (N, channels, H', W') that takes ``width``, has ``channels``, ``stride`` (pixels
 a cell), ``receptive_field`` (pixels a cell sees), ``stages()`` for staged unfreezing and ``fused()`` for inference, and
@@ -53,9 +54,11 @@ from lib.models.backbones.ci_inception import CIResInception
 from lib.models.backbones.ci_nasnet import CINASNet
 from lib.models.backbones.ci_resnet import CIResNet
 from lib.models.backbones.ci_resnext import CIResNeXt
+from lib.models.backbones.se_resnet import SEResNet
 from lib.models.heads import DepthwiseHead, UpChannelHead, anchors_of_a_cell
 from lib.models.siamfc import SiamFC
 from lib.models.siamrpn import SiamRPN
+from lib.models.siamse import SESiamFC, SESiamRPN
 
 BACKBONES: dict[str, Callable[..., Any]] = {
     "Res16": partial(CIResNet, units=(3, 2)),
@@ -89,7 +92,10 @@ def models() -> dict[str, Callable[..., nn.Module]]:
         for suffix, head in HEADS.items()
         for name, backbone in BACKBONES.items()
     }
-    return fully | proposals
+    equivariant: dict[str, Callable[..., nn.Module]] = {"SESiamFCResNet22": partial(_siamfc, SEResNet, SESiamFC)}
+    for suffix, head in HEADS.items():
+        equivariant[f"SESiamRPNRes22{suffix}"] = partial(_siamrpn, SEResNet, head, SESiamRPN)
+    return fully | proposals | equivariant
 
 
 def names() -> list[str]:
@@ -114,13 +120,14 @@ def build(
     return models()[arch](width=width, cls_type=cls_type, ratios=ratios, scales=scales)
 
 
-def _siamfc(backbone: Callable[..., Any], *, width: float, **_: Any) -> nn.Module:
-    return SiamFC(backbone=backbone(width=width))
+def _siamfc(backbone: Callable[..., Any], family: type[SiamFC] = SiamFC, *, width: float, **_: Any) -> nn.Module:
+    return family(backbone=backbone(width=width))
 
 
 def _siamrpn(
     backbone: Callable[..., Any],
     head: Callable[..., nn.Module],
+    family: type[SiamRPN] = SiamRPN,
     *,
     width: float,
     cls_type: str,
@@ -128,7 +135,7 @@ def _siamrpn(
     scales: Sequence[float],
 ) -> nn.Module:
     network, anchors = backbone(width=width), anchors_of_a_cell(ratios, scales)
-    return SiamRPN(
+    return family(
         backbone=network, head=head(channels=network.channels, anchors=anchors, cls_type=cls_type, width=width)
     )
 

@@ -25,6 +25,8 @@ class SEResNet(CIResNet):
     scales and lifts it again, while its shortcut keeps the scales.
     """
 
+    stem_unfreezes = True  # with the last unit of stage 1
+
     def __init__(
         self,
         *,
@@ -47,7 +49,6 @@ class SEResNet(CIResNet):
         for unit, layer in ((first, ScaleMixingConv), (second, ScaleMaxConv)):
             unit.conv1 = layer(inputs=unit.conv1.in_channels, outputs=unit.conv1.out_channels, scales=self.scales)
         self.apply(_initialise)
-        self.set_padding("circular")  # a new module is in training mode
 
     def _first_units(self) -> tuple[Any, Any]:
         return self.layer1[0], self.layer2[0]
@@ -59,17 +60,6 @@ class SEResNet(CIResNet):
         stem, first, second = (conv.sides[-1] for conv in (self.conv1, unit1.conv2, unit2.conv2))
         before_pool = len(self.layer1) * (first - 1) + second - 1  # cells of 4 pixels; after it, of 8
         return stem + 2 + 4 * before_pool + 4 + 8 * (len(self.layer2) - 2) * (second - 1)
-
-    def train(self, mode: bool = True) -> "SEResNet":
-        """Padding is circular in training and constant (0) in evaluation."""
-        self.set_padding("circular" if mode else "constant")
-        return super().train(mode)
-
-    def set_padding(self, mode: str) -> None:
-        """'circular' or 'constant', until the next ``train()`` or ``eval()``."""
-        for module in self.modules():
-            if isinstance(module, SteerableConv):
-                module.padding_mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).unflatten(0, (self.scales, -1)).permute(1, 2, 0, 3, 4)
@@ -112,6 +102,7 @@ class RGBNormalised(nn.Module):
         self.register_buffer("std", torch.tensor(STD))
         self.features = features
         self.stride, self.channels = features.stride, features.channels
+        self.stem_unfreezes = SEResNet.stem_unfreezes
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features((x / 255 - self.mean[:, None, None]) / self.std[:, None, None])

@@ -98,6 +98,13 @@ class SteerableConv(nn.Module):
         return F.conv2d(F.pad(x, [around] * 4, mode=self.padding_mode), kernel, stride=self.stride)
 
 
+def set_padding(module: nn.Module, mode: str) -> None:
+    """Padding of all steerable convolutions in ``module``: 'constant' (zeros) or 'circular'."""
+    for part in module.modules():
+        if isinstance(part, SteerableConv):
+            part.padding_mode = mode
+
+
 class ScaleMixingConv(nn.Module):
     """1x1 convolution over neighbouring scales: y_s = sum over t of w_t x_(s+t), zero beyond the last scale.
 
