@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -25,12 +26,17 @@ def checkpoint(path: Path, arch: str = "SiamFCRes22") -> Path:
 
 def frame(number: int) -> np.ndarray:
     """A bright square that moves over dark, coarse noise."""
-    ground = np.random.default_rng(0).integers(0, 90, (15, 20, 3), dtype=np.uint8)
-    image = cv2.resize(ground, SIZE, interpolation=cv2.INTER_CUBIC)
+    image = _ground().copy()
     x, y, w, h = TARGET
     x += round(40 * np.sin(number / 20))
     image[y : y + h, x : x + w] = (60, 220, 250)
     return image
+
+
+@cache
+def _ground() -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 90, (15, 20, 3), dtype=np.uint8)
+    return cv2.resize(noise, SIZE, interpolation=cv2.INTER_CUBIC)
 
 
 def clip(path: Path, frames: int) -> Path:

@@ -9,9 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from lib.geometry.boxes import cxcywh_from_xywh
 from lib.tracker.streams import open_source
 from tests.scripts.live import ROOT, TARGET, checkpoint, clip, frame, start
+from tests.tracker.test_recorded_tracks import Recorded
 
 BOX = ",".join(map(str, TARGET))
 
@@ -125,6 +128,24 @@ def test_the_threshold_counts_the_lost(run, video: Path):
     for threshold, lost in (("1.1", 8), ("-1", 0)):
         _, said, _ = run("--video", video, "--init_bbox", BOX, "--threshold", threshold)
         assert f"(lost): {lost} frames" in said
+
+
+def test_the_published_track_from_the_command_line(run, reference: Path, tmp_path: Path):
+    """Weights as released, hyper-parameters and start box as text, a folder of frames: the recorded boxes come out."""
+    recorded = Recorded(reference, "SiamRPNRes22_thinner/hp")
+    torch.save({f"module.{key}": value for key, value in recorded.model.state_dict().items()}, tmp_path / "rpn.model")
+    video = open_source(str(reference / "videos" / "bag.avi"))
+    (tmp_path / "img").mkdir()
+    for number, image in zip(range(8), video.frames, strict=False):
+        cv2.imwrite(str(tmp_path / "img" / f"{number}.png"), image)
+    centre, size = recorded.boxes[0, :2], recorded.boxes[0, 2:]
+    box = ",".join(map(repr, [*(centre - size / 2).tolist(), *size.tolist()]))
+    hyper = [f"{name}={value}" for name, value in recorded.hyper.items()]
+    words = ["--arch", "SiamRPNRes22", "--video", tmp_path / "img", "--init_bbox", box, "--hyper", *hyper]
+    assert run(*words, "--boxes", tmp_path / "b.txt", resume=tmp_path / "rpn.model")[0] == 0
+    boxes = cxcywh_from_xywh(rows(tmp_path / "b.txt"))
+    np.testing.assert_allclose(boxes, recorded.boxes[:8], atol=5e-3)
+    assert np.abs(boxes[-1] - boxes[0]).max() > 1
 
 
 BAD = [
