@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lib.core.checkpoint import checkpoint_path, epochs_on_disk, load_checkpoint
-from lib.core.config import hyper_to_yaml
+from lib.core.config import hyper_to_yaml, load_train
 from lib.core.device import choose_device
 from lib.core.lock import locked, same_run
 from lib.core.scoring import HEADLINE, Scores, Stage, score
@@ -41,14 +41,20 @@ def onekey(settings: TrainSettings, *, quiet: bool = False) -> Outcome:
         epochs = job.test_epochs() if settings.TEST.ISTRUE else {}
         epoch = job.choose(epochs)
         hyper = job.tune(epoch) if settings.TUNE.ISTRUE else {}
-        finals = job.final(epoch, hyper)
-        search = job.search(epoch) if settings.TUNE.ISTRUE else None
+        job.final(epoch, hyper)
         job.note("report")
-        outcome = write_report(
-            settings, folder, epochs=epochs, epoch=epoch, finals=finals, stage=job.stage("FINAL"), search=search
-        )
+        outcome = job.report()
         job.note("done")
     return outcome
+
+
+def report_of(folder: str | Path) -> Outcome:
+    """The report of what a run has done so far, from its output folder alone; nothing is trained or tracked."""
+    folder = Path(folder)
+    path = folder / "settings.yaml"
+    if not path.is_file():
+        raise UserError(f"{folder} must be the output folder of a run, it has no settings.yaml: check the path")
+    return Job(load_train(path), folder, torch.device("cpu"), quiet=True).report()
 
 
 class Job:
@@ -155,19 +161,45 @@ class Job:
             batch=tune.BATCH if tune.METHOD == "TPE" else tune.POPULATION,
         )
 
-    def final(self, epoch: int, hyper: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Rows of the trackers of the final table on FINAL.DATA."""
-        stage, name = self.stage("FINAL"), f"{self.settings.TRAIN.MODEL}_e{epoch}"
+    def final(self, epoch: int, hyper: Mapping[str, Any]) -> None:
+        """Track FINAL.DATA with the trackers of the final table."""
+        stage, folders = self.stage("FINAL"), self.final_folders(epoch)
         self.note("score", data=self.settings.final_data)
         trained = self.family(epoch)
-        trackers: dict[str, tuple[str, Any, Mapping[str, Any]]] = {
-            "still box": ("still", StillTracker(self.device), {}),
-            "untrained": ("untrained", self.family(None), {}),
-            "trained": (name, trained, {}),
+        trackers: dict[str, tuple[Any, Mapping[str, Any]]] = {
+            "still box": (StillTracker(self.device), {}),
+            "untrained": (self.family(None), {}),
+            "trained": (trained, {}),
         }
         if hyper:
-            trackers["tuned"] = (f"{name}_tuned", trained, hyper)
-        return {
-            label: stage.track_to_files(family, values, self.results("FINAL", folder), label, quiet=self.quiet)
-            for label, (folder, family, values) in trackers.items()
-        }
+            trackers["tuned"] = (trained, hyper)
+        for label, (family, values) in trackers.items():
+            stage.track_to_files(family, values, folders[label], label, quiet=self.quiet)
+
+    def final_folders(self, epoch: int) -> dict[str, Path]:
+        """Where the results of each row of the final table lie."""
+        name = f"{self.settings.TRAIN.MODEL}_e{epoch}"
+        names = {"still box": "still", "untrained": "untrained", "trained": name, "tuned": f"{name}_tuned"}
+        return {label: self.results("FINAL", folder) for label, folder in names.items()}
+
+    def report(self) -> Outcome:
+        """Write the report from what is on disk; stages that are not done yet are left out of it."""
+        settings, epochs = self.settings, {}
+        if settings.TEST.ISTRUE:
+            stage = self.stage("TEST")
+            for epoch in settings.test_epochs:
+                folder = self.results("TEST", f"{settings.TRAIN.MODEL}_e{epoch}")
+                if stage.is_whole(folder):
+                    epochs[epoch] = score(stage, stage.read(folder))
+        finals, chosen, search = {}, None, None
+        if epochs or epochs_on_disk(settings.CHECKPOINT_DIR):
+            chosen = self.choose(epochs)
+            stage = self.stage("FINAL")
+            folders = self.final_folders(chosen)
+            finals = {label: stage.read(folder) for label, folder in folders.items() if stage.is_whole(folder)}
+            if (self.folder / "tune.db").is_file():
+                search = self.search(chosen)
+        final = self.stage("FINAL")
+        return write_report(
+            settings, self.folder, epochs=epochs, epoch=chosen, finals=finals, stage=final, search=search
+        )

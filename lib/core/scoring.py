@@ -66,6 +66,10 @@ class Stage:
                     results.write(paths[todo[number]], rows, self.kind)
         return self.read(folder)
 
+    def is_whole(self, folder: str | Path) -> bool:
+        """Whether every video has its result."""
+        return all(results.result_path(folder, video, self.kind).is_file() for video in self.videos)
+
     def read(self, folder: str | Path) -> list[Array]:
         """Rows of every video from its result file."""
         paths = [results.result_path(folder, video, self.kind) for video in self.videos]

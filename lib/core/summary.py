@@ -29,7 +29,7 @@ def write_report(
     folder: Path,
     *,
     epochs: Mapping[int, Scores],
-    epoch: int,
+    epoch: int | None,
     finals: Mapping[str, list[Array]],
     stage: Stage,
     search: Search | None,
