@@ -1,4 +1,4 @@
-"""A window without a screen: keys, selection and zoom; the test plays the part of OpenCV (tests/scripts has a real one)."""
+"""A window without a screen: keys, selection and zoom; the test plays the part of OpenCV."""
 
 import subprocess
 
