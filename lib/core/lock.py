@@ -1,12 +1,19 @@
-"""One run at a time in an output folder."""
+"""One run at a time in an output folder, and one set of settings."""
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from lib.files import UserError
+import yaml
+
+from lib.core.config import to_yaml
+from lib.core.settings import TrainSettings
+from lib.files import UserError, atomic_write
+
+FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "PRINT_FREQ")  # a run may go on with others of these
 
 
 @contextmanager
@@ -30,3 +37,24 @@ def locked(folder: str | Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def same_run(settings: TrainSettings, folder: Path) -> None:
+    """A folder belongs to one set of settings."""
+    path, text = folder / "settings.yaml", to_yaml(settings)
+    if path.is_file():
+        before, now = (_flat(yaml.safe_load(each)) for each in (path.read_text(), text))
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if changed := [key for key in changed if key.split(".")[-1] not in FREE_KEYS]:
+            raise UserError(
+                f"{folder} holds a run with other settings ({', '.join(changed)}): "
+                "choose another OUTPUT_DIR, or delete that folder to begin anew"
+            )
+    atomic_write(path, text)
+
+
+def _flat(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -41,10 +41,10 @@ def devices_at_hand(device: str = "auto", gpus: Sequence[int] | None = None) -> 
 
 
 def places_for(devices: Sequence[torch.device], processes: int | None = None) -> list[torch.device]:
-    """The device of each process: one process a GPU, or ``processes`` on a CPU, at most one a core (None: 4)."""
+    """The device of each process: one process a GPU, or ``processes`` (None: one) on a CPU, at most one a core."""
     if devices[0].type != "cpu":
         return list(devices[: processes or len(devices)])
-    return [devices[0]] * max(1, min(processes or 4, joblib.cpu_count()))
+    return [devices[0]] * max(1, min(processes or 1, joblib.cpu_count()))
 
 
 def spread(work: Callable[..., Result], tasks: Sequence[Any], places: Sequence[torch.device]) -> Iterator[Result]:

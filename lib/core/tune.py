@@ -4,6 +4,8 @@ Search draws in batches. Before batch k the sampler is made anew from (seed, k) 
 before it, so a search that was killed anywhere goes on with the trials that it would have drawn.
 """
 
+import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 Hyper = dict[str, Any]
 Space = Mapping[str, BaseDistribution]
+Propose = Callable[[Space, Sequence["Finished"], int, tuple[int, int]], list[Hyper]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,55 @@ def propose_tpe(space: Space, history: Sequence[Finished], count: int, seed: tup
     return [study.ask(dict(space)).params for _ in range(count)]
 
 
+CROSSOVER, EXCHANGE, MUTATION = 0.8, 0.5, 0.1  # published probabilities of the genetic search
+
+
+def propose_gene(space: Space, history: Sequence[Finished], count: int, seed: tuple[int, int]) -> list[Hyper]:
+    """The next generation of ``count`` by a genetic search over the last ``count`` of the finished trials.
+
+    A gene is one hyper-parameter. Parents are drawn by roulette, their chance being their score above the worst of
+    their generation. Of two parents with probability CROSSOVER each gene is exchanged with probability EXCHANGE; each
+    gene of a child is drawn anew from its range with probability MUTATION. The first generation is drawn uniformly.
+    """
+    rng = np.random.default_rng(seed)
+    grids = [_grid(distribution) for distribution in space.values()]
+    children = fresh = rng.integers([len(grid) for grid in grids], size=(count, len(grids)))
+    if history:
+        last = history[-count:]
+        genes = np.array([[grid.index(v) for grid, v in zip(grids, _row(space, trial), strict=True)] for trial in last])
+        fitness = np.array([trial.value for trial in last])
+        fitness -= fitness.min()
+        chance = fitness / fitness.sum() if fitness.any() else None
+        pairs = -(-count // 2)
+        parents = genes[rng.choice(len(last), (2, pairs), p=chance)]
+        crossed = (rng.random((pairs, 1)) < CROSSOVER) & (rng.random((pairs, len(grids))) < EXCHANGE)
+        children = np.where(crossed, parents[::-1], parents).reshape(2 * pairs, -1)[:count]
+        children = np.where(rng.random(children.shape) < MUTATION, fresh, children)
+    return [dict(zip(space, map(operator.getitem, grids, row), strict=True)) for row in children.tolist()]
+
+
+def _grid(distribution: BaseDistribution) -> Sequence[Any]:
+    """All values of a hyper-parameter."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, FloatDistribution) and distribution.step is not None
+    low, step = distribution.low, distribution.step
+    return [_rounded(low + n * step) for n in range(round((distribution.high - low) / step) + 1)]
+
+
+def _row(space: Space, trial: Finished) -> list[Any]:
+    values = [trial.params[name] for name in space]
+    return [_rounded(value) if isinstance(value, float) else value for value in values]
+
+
+def _rounded(value: float) -> float:
+    """Without the last digits, in which sums of steps differ."""
+    return round(value, 10)
+
+
+PROPOSE: dict[str, Propose] = {"TPE": propose_tpe, "GENE": propose_gene}  # by TUNE.METHOD
+
+
 class Search:
     """A study on disk that can be stopped anywhere. It holds finished trials only."""
 
@@ -91,18 +143,28 @@ class Search:
     def run(
         self,
         trials: int,
-        evaluate: Callable[[list[Hyper]], list[float]],
-        propose: Callable[[Space, Sequence[Finished], int, tuple[int, int]], list[Hyper]] = propose_tpe,
+        evaluate: Callable[[list[Hyper]], Sequence[float]],
+        propose: Propose = propose_tpe,
+        *,
+        at_once: int | None = None,
     ) -> Finished:
-        """Go on until ``trials`` are finished; returns the best. ``evaluate`` scores several at once."""
+        """Go on until ``trials`` are finished; returns the best. ``evaluate`` scores several at once: a batch, or
+        ``at_once`` of it, which are kept as soon as they are known. What is drawn again keeps its score."""
         done = self.finished
         while len(done) < trials:
             number = len(done) // self.batch
             before = done[: number * self.batch]
             drawn = propose(self.space, before, self.batch, (self.seed, number))
-            open_ = drawn[len(done) - len(before) : trials - len(before)]
-            for params, value in zip(open_, evaluate(open_), strict=True):
-                self.study.add_trial(_frozen(self.space, Finished(params, value)))
+            open_ = drawn[len(done) - len(before) : trials - len(before)][:at_once]
+            known = {_key(trial.params): trial.value for trial in done}
+            new = {_key(params): params for params in open_ if _key(params) not in known}
+            known |= zip(new, evaluate(list(new.values())) if new else (), strict=True)
+            if any(math.isnan(value) for value in known.values()):
+                raise UserError(
+                    "a trial must have a score, on these sequences it has none: they are too short, raise max_frames"
+                )
+            for params in open_:
+                self.study.add_trial(_frozen(self.space, Finished(params, known[_key(params)])))
             done = self.finished
         return max(done, key=lambda trial: trial.value)
 
@@ -114,6 +176,10 @@ class Search:
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         shares = optuna.importance.get_param_importances(self.study, evaluator=evaluator)
         return {name: float(share) for name, share in shares.items()}
+
+
+def _key(params: Hyper) -> tuple:
+    return tuple(sorted(params.items()))
 
 
 def _frozen(space: Space, trial: Finished) -> FrozenTrial:

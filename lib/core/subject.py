@@ -1,0 +1,138 @@
+"""Weights and a test set by name: what the command lines of the scripts that test and tune share.
+
+A process keeps the test set and the model that it was last told of.
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.core.config import load_test, model_of_test
+from lib.core.parallel import devices_at_hand, places_for
+from lib.core.scoring import Stage
+from lib.evaluation.datasets import load
+from lib.evaluation.names import canonical
+from lib.files import UserError
+from lib.models import zoo
+from lib.models.weights import load_model
+from lib.tracker.family import Family
+
+PUBLISHED = Path(__file__).parents[2] / "experiments" / "test"
+SAME_SEQUENCES = {"VOT2018": "VOT2017"}  # published hyper-parameters of the second serve the first
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Weights and a test set, by name: what a process must be told."""
+
+    weights: str
+    dataset: str
+    root: str = "dataset"
+    max_frames: int | None = None
+    slots: int = 16
+    arch: str | None = None  # this and the next two check the weights where they are given
+    cls_type: str | None = None
+    anchors: int | None = None
+
+    def stage(self, device: torch.device) -> Stage:
+        return _stage(self.dataset, self.root, self.max_frames, self.slots, device)
+
+    def family(self, device: torch.device) -> tuple[Family, str]:
+        """The trackers of the weights, and the name of their architecture."""
+        path = Path(self.weights)
+        changed = path.stat().st_mtime_ns if path.is_file() else 0
+        return _family(self.weights, changed, self.arch, self.cls_type, self.anchors, device)
+
+    def results(self, root: str | Path, tracker: str) -> Path:
+        """Folder of result files; the first frames of a set are another set than the whole of it."""
+        return Path(root) / (self.dataset + (f"-first{self.max_frames}" if self.max_frames else "")) / tracker
+
+
+@lru_cache(maxsize=1)
+def _stage(dataset: str, root: str, max_frames: int | None, slots: int, device: torch.device) -> Stage:
+    videos = [replace(video, size=video.image_size()) for video in load(dataset, root, max_frames=max_frames)]
+    return Stage(dataset, videos, device, slots=slots)
+
+
+@lru_cache(maxsize=1)
+def _family(
+    weights: str, changed: int, arch: str | None, cls_type: str | None, anchors: int | None, device: torch.device
+) -> tuple[Family, str]:
+    loaded = load_model(weights, arch=arch, cls_type=cls_type, anchors=anchors)
+    model = loaded.model.fuse().to(device)
+    return Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping), loaded.arch
+
+
+# -------------------------------------------------------------------------------------------------- the command line
+
+
+def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
+    """What all scripts that track a test set understand, the published options and ours."""
+    parser.add_argument("--arch", type=_arch, help="SiamFCRes22 ..., checks the weights; list shows all")
+    parser.add_argument("--dataset", default=dataset, help="test set (default: %(default)s)")
+    parser.add_argument("--dataset_root", default="dataset", help="folder of the test sets (default: %(default)s)")
+    parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
+    parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
+    parser.add_argument("--max_frames", type=count, help="only the first so many frames of each sequence")
+    parser.add_argument("--slots", type=count, default=16, help="sequences at once (default: %(default)s)")
+    parser.add_argument("--threads", type=count, help="processes: one a GPU, at most one a core (default: all GPUs; 4)")
+    parser.add_argument("--gpu_nums", type=count, help="use the first so many GPUs (default: all)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    """Where results go, and with which hyper-parameters they come about."""
+    parser.add_argument("--result_path", default="result", help="folder of the results (default: %(default)s)")
+    parser.add_argument("--cfg", help="test file with hyper-parameters (default: the published ones of the data set)")
+
+
+def _arch(name: str) -> str:
+    if name == "list":
+        print(zoo.table())
+        raise SystemExit(0)
+    return name
+
+
+def count(text: str) -> int:
+    """A number on the command line."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def subject_of(args: argparse.Namespace, weights: str | Path | None) -> Subject:
+    """What the options name."""
+    if not weights:
+        raise UserError("weights must be named, none were: give --resume FILE")
+    arch = args.arch or (model_of_test(args.cfg) if getattr(args, "cfg", None) else None)
+    told = {"arch": arch, "cls_type": args.cls_type, "anchors": args.anchor_nums if "RPN" in (arch or "RPN") else None}
+    return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, **told)
+
+
+def places_of(args: argparse.Namespace) -> list[torch.device]:
+    """The device of each process."""
+    gpus = range(args.gpu_nums) if args.gpu_nums else None
+    return places_for(devices_at_hand(args.device, gpus), args.threads)
+
+
+def hyper_parameters(cfg: str | None, dataset: str, arch: str, kind: str) -> dict[str, Any]:
+    """Those of the file ``cfg``, or the published ones of this architecture and set, or none: the tracker's defaults.
+
+    Says in one line which.
+    """
+    path = Path(cfg) if cfg else PUBLISHED / kind.upper() / f"{arch}.yaml"
+    blocks = load_test(path) if cfg or path.is_file() else {}
+    names = [dataset, canonical(dataset), *([SAME_SEQUENCES[dataset]] if dataset in SAME_SEQUENCES else [])]
+    name = next((name for name in names if name in blocks), None)
+    if name is not None:
+        values = ", ".join(f"{key} {value:g}" for key, value in blocks[name].items())
+        print(f"hyper-parameters: {name} in {path}: {values}")
+        return dict(blocks[name])
+    if cfg:
+        raise UserError(f"{path} must hold a block {dataset}, it has {', '.join(blocks)}: add it")
+    print(f"hyper-parameters: the tracker's defaults, none are published of {arch} for {dataset}")
+    return {}

@@ -1,0 +1,194 @@
+"""Weights on a test set: what test_siamfc.py, test_siamrpn.py and test_epochs.py do.
+
+Sequences and epochs are spread over the devices at hand. Results are files, so a run that was stopped goes on with what
+is missing.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from lib.core.checkpoint import checkpoint_path, epochs_on_disk
+from lib.core.device import prepare_process
+from lib.core.parallel import spread
+from lib.core.scoring import HEADLINE, Scores, Stage, score
+from lib.core.subject import Subject, add_options, add_result_options, hyper_parameters, places_of, subject_of
+from lib.core.summary import table_row
+from lib.evaluation.report import terminal_table
+from lib.files import UserError, atomic_write
+
+# --------------------------------------------------------------------------------------------------------- result files
+
+
+def begin_results(folder: Path, weights: str, hyper: Mapping[str, Any]) -> None:
+    """Make ``folder`` hold results of these weights and hyper-parameters alone. Older ones of ours give way."""
+    marker = folder / "tracker.json"
+    told = json.dumps({"weights": digest(weights), "hyper": dict(sorted(hyper.items()))}, indent=1)
+    texts = [*folder.glob("*.txt"), *folder.glob("baseline/*/*.txt")]
+    if marker.is_file() and marker.read_text() == told:
+        return
+    if texts and not marker.is_file():
+        raise UserError(f"{folder} holds results that are not of this program: give another --name, or move them away")
+    if texts:
+        print(f"{folder}: results of other weights or hyper-parameters are replaced")
+    for text in texts:
+        text.unlink()
+    atomic_write(marker, told)
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"weights must be a readable file, {path} is not ({error.strerror}): check the path") from None
+
+
+# ------------------------------------------------------------------------------------------------------------- tracking
+
+
+@dataclass(frozen=True)
+class Task:
+    """A tracker on some sequences of a set, for one process."""
+
+    subject: Subject
+    hyper: dict[str, Any]
+    folder: Path
+    videos: tuple[int, ...] | None = None  # None: all
+    quiet: bool = True
+
+
+def track_task(task: Task, device: torch.device) -> None:
+    """Write the result files that are missing."""
+    whole = task.subject.stage(device)
+    family, _ = task.subject.family(device)
+    stage = whole
+    if task.videos is not None:
+        stage = Stage(whole.name, [whole.videos[n] for n in task.videos], device, slots=whole.slots)
+    stage.track_to_files(family, task.hyper, task.folder, task.folder.name, quiet=task.quiet)
+
+
+def track(subject: Subject, hyper: dict[str, Any], folder: Path, places: Sequence[torch.device]) -> None:
+    """All sequences of the set, spread over the places: longest first, one at a time on CPUs, a share a GPU."""
+    stage = subject.stage(places[0])
+    if len(places) == 1:
+        track_task(Task(subject, hyper, folder, quiet=False), places[0])
+        return
+    lengths = [len(video) for video in stage.videos]
+    shares = deal(lengths, len(places) if places[0].type != "cpu" else len(lengths))
+    tasks = [Task(subject, hyper, folder, tuple(share)) for share in shares]
+    run_all(track_task, tasks, places, folder.name, "share")
+
+
+def deal(weights: Sequence[float], parts: int) -> list[list[int]]:
+    """Numbers 0, 1 .. dealt into at most ``parts`` of about equal weight, the heaviest first."""
+    shares: list[list[int]] = [[] for _ in range(min(parts, len(weights)))]
+    loads = [0.0] * len(shares)
+    for number in sorted(range(len(weights)), key=lambda n: -weights[n]):
+        least = loads.index(min(loads))
+        shares[least].append(number)
+        loads[least] += weights[number]
+    return shares
+
+
+Work = Callable[[Any, torch.device], Any]
+
+
+def run_all(work: Work, tasks: Sequence[Any], places: Sequence[torch.device], label: str, unit: str) -> None:
+    """Do all tasks; where they are done by other processes a bar counts them."""
+    done = spread(work, tasks, places)
+    for _ in tqdm(done, label, len(tasks), unit=unit, disable=len(places) == 1, leave=False):
+        pass
+
+
+def command(family: str, description: str | None, *, dataset: str) -> str:
+    """test_siamfc.py and test_siamrpn.py."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resume", "--checkpoint", help="weights: a checkpoint of ours or a published file")
+    parser.add_argument("--epoch_test", type=_flag, default=False, help="True: results are named after the epoch too")
+    parser.add_argument("--name", help="name of the tracker in the results (default: its architecture)")
+    add_options(parser, dataset)
+    add_result_options(parser)
+    args = parser.parse_args()
+    prepare_process()
+    return score_weights(args, family)
+
+
+def _flag(text: str) -> bool:
+    return text.lower() in ("true", "1", "yes")
+
+
+def score_weights(args: argparse.Namespace, family: str) -> str:
+    """Track the set of the options with their weights, write result files; returns the table."""
+    subject, places = subject_of(args, args.resume), places_of(args)
+    _, arch = subject.family(places[0])
+    if family not in arch:
+        script = "test_siamrpn.py" if "RPN" in arch else "test_siamfc.py"
+        raise UserError(f"{args.resume} must be weights of a {family}, they are of {arch}: run {script}")
+    stage = subject.stage(places[0])
+    hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
+    name = args.name or arch + (f"_e{epoch_of(args.resume)}" if args.epoch_test else "")
+    folder = subject.results(args.result_path, name)
+    begin_results(folder, subject.weights, hyper)
+    track(subject, hyper, folder, places)
+    return f"{terminal_table([table_row(name, score(stage, stage.read(folder)))])}\nresults: {folder}"
+
+
+def checkpoints_of(folder: str | Path, start: int, end: int) -> dict[int, Path]:
+    """Checkpoints of the epochs ``start`` to ``end`` by epoch; says which ones are not there."""
+    there = [epoch for epoch in epochs_on_disk(folder) if start <= epoch <= end]
+    if not there:
+        raise UserError(
+            f"{folder} must hold checkpoint_e{start}.pth to e{end}.pth, none is there: --checkpoint_dir DIR"
+        )
+    if len(there) < end - start + 1:
+        missing = [str(epoch) for epoch in range(start, end + 1) if epoch not in there]
+        print(f"not in {folder}: epochs {', '.join(missing)}")
+    return {epoch: checkpoint_path(folder, epoch) for epoch in there}
+
+
+def score_epochs(args: argparse.Namespace, checkpoints: Mapping[int, Path]) -> str:
+    """Track the set with every epoch's checkpoint; returns the table by epoch, the best one marked."""
+    places = places_of(args)
+    subjects = {epoch: subject_of(args, path) for epoch, path in checkpoints.items()}
+    first = next(iter(subjects.values()))
+    stage, arch = first.stage(places[0]), first.family(places[0])[1]
+    hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
+    tasks = {
+        epoch: Task(subject, hyper, subject.results(args.result_path, f"{arch}_e{epoch}"), quiet=len(places) > 1)
+        for epoch, subject in subjects.items()
+    }
+    for task in tasks.values():
+        begin_results(task.folder, task.subject.weights, hyper)
+    run_all(track_task, list(tasks.values()), places, args.dataset, "epoch")
+    scores = {epoch: score(stage, stage.read(task.folder)) for epoch, task in tasks.items()}
+    best = max(scores, key=lambda epoch: _headline(scores[epoch], stage.kind))
+    rows = [replace(table_row(f"epoch {e}", each), note="best" if e == best else "") for e, each in scores.items()]
+    return (
+        f"{terminal_table(rows)}\nresults: {first.results(args.result_path, f'{arch}_e*')}\nbest: {checkpoints[best]}"
+    )
+
+
+def _headline(scores: Scores, kind: str) -> float:
+    value = scores.mean[HEADLINE[kind]]
+    return -math.inf if math.isnan(value) else value
+
+
+def epoch_of(path: str | Path) -> int:
+    """The epoch in a checkpoint's name."""
+    match = re.search(r"_e(\d+)", Path(path).stem)
+    if match is None:
+        raise UserError(
+            f"an epoch's checkpoint must be called like checkpoint_e30.pth, got {path}: leave epoch_test out"
+        )
+    return int(match[1])
