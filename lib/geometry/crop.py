@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 WEIGHT_BITS = 11  # OpenCV's INTER_RESIZE_COEF_BITS
+GATHERED = 8  # windows so many times larger than what they become are gathered pixel by pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,13 @@ def subwindow(image: np.ndarray, centre: Sequence[float], side: float, out: int,
     """One sub-window of ``side`` source pixels at ``centre`` (x, y), resized to (out, out, 3) uint8."""
     if side < 1:
         raise ValueError(f"the side of a sub-window must be at least 1 pixel, got {side}")
+    if side > GATHERED * out:  # few of its pixels count: gather those instead of copying all
+        at = torch.tensor([[float(c) for c in centre]], dtype=torch.float64)
+        colour = torch.tensor([[int(c) for c in fill]], dtype=torch.uint8)
+        patch = subwindows_torch(
+            Frames.pack([image]), at, torch.tensor([float(side)], dtype=torch.float64), out, colour
+        )
+        return patch[0].permute(1, 2, 0).contiguous().numpy()
     height, width = image.shape[:2]
     x0, y0 = (round(float(c) - (side + 1) / 2) for c in centre)
     side = int(side)

@@ -83,6 +83,13 @@ def test_window_shows_the_fill_outside():
     assert torch.equal(window[0].flatten(1), torch.tensor([1, 2, 3]).byte()[:, None].expand(3, 81))
 
 
+def test_a_huge_window_has_the_same_bytes(monkeypatch):
+    image, fill = _image(90, 120), (7, 8, 9)
+    gathered = crop.subwindow(image, (40.3, 50.7), 1301.4, 127, fill)
+    monkeypatch.setattr(crop, "GATHERED", 1000)
+    np.testing.assert_array_equal(gathered, crop.subwindow(image, (40.3, 50.7), 1301.4, 127, fill))
+
+
 def test_frames_of_a_wrong_kind_are_refused():
     with pytest.raises(ValueError, match="uint8 BGR"):
         Frames.pack([np.zeros((4, 4), np.uint8)])
