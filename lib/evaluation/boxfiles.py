@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from lib.files import UserError
 
 Array = NDArray[np.float64]
 
 _SEPARATORS = bytes.maketrans(b",;\t\r", b"    ")
+_TO_COMMAS = bytes.maketrans(b"\n\t; ", b",,,,")
+_NOT_NUMBERS = tuple(bytes([letter]) for letter in b'"tfnNI[{')  # what JSON's other values begin with
 
 
 def read_rows(path: str | Path, columns: tuple[int, ...] = (4,)) -> Array:
@@ -53,6 +56,31 @@ def parse_rows_or_codes(
 
 def _numbers(text: bytes, path: str | Path, columns: tuple[int, ...]) -> tuple[Array, NDArray[np.int64]]:
     """All numbers, and how many each line holds that holds any."""
+    return _plain_numbers(text) or _any_numbers(text, path, columns)
+
+
+def _plain_numbers(text: bytes) -> tuple[Array, NDArray[np.int64]] | None:
+    """:func:`_numbers` of a tidy file, which nearly all are: one separator between two numbers, none elsewhere.
+
+    Such a file, its line ends made commas, is the inside of a JSON list, for which a parser is at hand that is four
+    times as fast as NumPy's and as exact. None for all other files: they go the slow way.
+    """
+    text = text.strip().replace(b"\r\n", b"\n")
+    if any(letter in text for letter in _NOT_NUMBERS):
+        return None
+    line_ends = np.frombuffer(text, np.uint8) == 10
+    text = text.replace(b"\n", b",") if b"," in text else text.translate(_TO_COMMAS)
+    try:
+        values = np.array(from_json(b"[%b]" % text), np.float64)
+    except ValueError:
+        return None
+    commas = np.flatnonzero(np.frombuffer(text, np.uint8) == 44)
+    counts = np.diff(np.flatnonzero(line_ends[commas]), prepend=-1, append=len(commas))
+    return (values, counts) if len(values) else None
+
+
+def _any_numbers(text: bytes, path: str | Path, columns: tuple[int, ...]) -> tuple[Array, NDArray[np.int64]]:
+    """:func:`_numbers` of any file, however many separators and empty lines."""
     text = text.translate(_SEPARATORS)
     counts = _numbers_per_line(text)
     with warnings.catch_warnings():
@@ -102,4 +130,4 @@ def _is_number(word: str) -> bool:
         float(word)
     except ValueError:
         return False
-    return True
+    return "_" not in word  # which Python allows between digits

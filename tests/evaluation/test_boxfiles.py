@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lib.evaluation import boxfiles
 from lib.evaluation.boxfiles import parse_rows, parse_rows_or_codes, read_rows
 from lib.files import UserError
 
@@ -22,6 +23,63 @@ WANT = [[1.5, -2, 3, 4e1], [5, 6, 7, 8]]
 def test_separators_and_line_ends(tmp_path, text):
     (tmp_path / "a.txt").write_bytes(text)
     np.testing.assert_array_equal(read_rows(tmp_path / "a.txt"), WANT)
+
+
+NUMBERS = [
+    "0",
+    "-0.0",
+    "7",
+    "123456789012345678901234",
+    "0.1",
+    "1e-7",
+    "-2.5E+3",
+    "1e400",
+    "5e-324",
+    "0.30000000000000004",
+]
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ";", ", "])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_the_fast_parser_is_exact(separator, line_end):
+    rng = np.random.default_rng(0)
+    words = NUMBERS + [repr(x) for x in (rng.uniform(-1, 1, 400) * 10.0 ** rng.integers(-12, 12, 400)).tolist()]
+    words += [f"{x:.{places}f}" for places in range(18) for x in rng.uniform(0, 2000, 21)]
+    words = words[: len(words) // 4 * 4]
+    rows = [words[k : k + 4] for k in range(0, len(words), 4)]
+    text = line_end.join(separator.join(row) for row in rows).encode()
+    fast = boxfiles._plain_numbers(text)
+    assert fast is not None and set(fast[1]) == {4}
+    want = np.array([float(word) for word in words])
+    np.testing.assert_array_equal(fast[0].view(np.int64)[1:], want.view(np.int64)[1:])  # to the last bit
+    np.testing.assert_array_equal(parse_rows(text, "a").ravel(), want)
+
+
+ODD = [b"", b"1 2\r3 4", b"1,2,\n3,4", b"1  2", b"1,,2", b"true,1", b'"1",2', b"null,1", b"[1,2]", b"NaN,1", b"1.,2"]
+ODD += [
+    b".5,2",
+    b"+1,2",
+    b"01,2",
+    b"1,2\n\n3,4",
+    b"1 2,3",
+    b"1;2,3",
+    b"\xff,1",
+    b"Infinity,1",
+    b"0x1,2",
+    b"1_0,2",
+    b"{},1",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_the_fast_parser_leaves_odd_files_to_the_slow_one(text):
+    assert boxfiles._plain_numbers(text) is None
+
+
+@pytest.mark.parametrize("text", [b"true,1,1,1", b'"1",2,3,4', b"null,1,2,3", b"[1,2,3,4]", b"1_0,2,3,4", b"0x1,2,3,4"])
+def test_other_values_of_json_are_no_numbers(text):
+    with pytest.raises(UserError, match=r"line 1: .*no number"):
+        parse_rows(text, "a.txt")
 
 
 def test_old_line_ends_and_nan():
