@@ -1,6 +1,7 @@
 """The photographs that scikit-image ships inside its wheel, read by path (its own loaders may download)."""
 
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -34,9 +35,10 @@ def photograph_folder() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def read_photographs(split: str) -> list[np.ndarray]:
-    """All photographs of a split, (H, W, 3) uint8 BGR each."""
-    return [_read(photograph_folder() / name) for name in SPLITS[split]]
+@lru_cache
+def read_photographs(split: str) -> tuple[np.ndarray, ...]:
+    """All photographs of a split, (H, W, 3) uint8 BGR each; not to be written to."""
+    return tuple(_read(photograph_folder() / name) for name in SPLITS[split])
 
 
 def _read(path: Path) -> np.ndarray:

@@ -86,9 +86,10 @@ class Scene:
     def frames(self) -> Iterator[np.ndarray]:
         """The (H, W, 3) uint8 BGR frames in order."""
         for t in range(len(self)):
-            yield self._frame(t)
+            yield self.frame(t)
 
-    def _frame(self, t: int) -> np.ndarray:
+    def frame(self, t: int) -> np.ndarray:
+        """Frame ``t``."""
         x, y = np.arange(WIDTH), np.arange(HEIGHT)[:, None]
         at = [row[0] * x + row[1] * y + row[2] for row in self.camera[t]]
         frame = look_up(self.background, at[0], at[1], cv2.BORDER_REFLECT_101)
