@@ -18,7 +18,7 @@ from lib.core.lock import locked, same_run
 from lib.core.scoring import HEADLINE, Scores, Stage, score
 from lib.core.settings import TrainSettings, cautions
 from lib.core.summary import Outcome, write_report
-from lib.core.train import build_model, initial_model, score_mapping, train
+from lib.core.train import build_model, initial_model, score_mapping, train_on_gpus
 from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
 from lib.files import UserError, atomic_write
@@ -37,7 +37,7 @@ def onekey(settings: TrainSettings, *, quiet: bool = False) -> Outcome:
         job = Job(settings, folder, device, quiet)
         if settings.TRAIN.ISTRUE:
             job.note("train")
-            train(settings, device, quiet=quiet)
+            train_on_gpus(settings, quiet=quiet)
         epochs = job.test_epochs() if settings.TEST.ISTRUE else {}
         epoch = job.choose(epochs)
         hyper = job.tune(epoch) if settings.TUNE.ISTRUE else {}
