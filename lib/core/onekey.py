@@ -122,8 +122,7 @@ class Job:
     def choose(self, epochs: Mapping[int, Scores]) -> int:
         """The best tested epoch (of equal ones the first), or the last one trained."""
         if epochs:
-            headline = HEADLINE[self.stage("TEST").kind]
-            return max(epochs, key=lambda epoch: epochs[epoch].mean[headline])
+            return max(epochs, key=lambda epoch: epochs[epoch].mean[epochs[epoch].headline])
         trained = epochs_on_disk(self.settings.CHECKPOINT_DIR)
         if not trained:
             raise UserError(f"{self.settings.CHECKPOINT_DIR} must hold a checkpoint, it has none: train first")
@@ -199,7 +198,14 @@ class Job:
             finals = {label: stage.read(folder) for label, folder in folders.items() if stage.is_whole(folder)}
             if (self.folder / "tune.db").is_file():
                 search = self.search(chosen)
-        final = self.stage("FINAL")
+        tuned_by = HEADLINE[self.stage("TUNE").kind] if search else ""
         return write_report(
-            settings, self.folder, epochs=epochs, epoch=chosen, finals=finals, stage=final, search=search
+            settings,
+            self.folder,
+            epochs=epochs,
+            epoch=chosen,
+            finals=finals,
+            stage=self.stage("FINAL"),
+            search=search,
+            tuned_by=tuned_by,
         )

@@ -80,6 +80,7 @@ class Stage:
 class Scores:
     """What a tracker got on a test set."""
 
+    headline: str  # the number that chooses: key of the others
     mean: dict[str, float]  # of the data set
     interval: dict[str, tuple[float, float]]  # 95 %, bootstrap over the videos
     videos: dict[str, Array]  # (Q,) of each video
@@ -108,4 +109,4 @@ def score(stage: Stage, rows: Sequence[Array], *, intervals: bool = True) -> Sco
         for name, value in mean.items():
             low, high = statistics.bounds(resampled[name], value)
             spread[name] = (float(low), float(high))
-    return Scores(mean, spread, dict(parts.values()), lines)
+    return Scores(HEADLINE[stage.kind], mean, spread, dict(parts.values()), lines)

@@ -33,6 +33,7 @@ def write_report(
     finals: Mapping[str, list[Array]],
     stage: Stage,
     search: Search | None,
+    tuned_by: str,
 ) -> "Outcome":
     """Score the final rows {tracker: [(T, 4) of each video]} and write report.html."""
     scores = {name: score(stage, rows) for name, rows in finals.items()}
@@ -46,14 +47,14 @@ def write_report(
         warnings=cautions(settings),
         rows=rows,
         training=read_log(folder / "train.jsonl"),
-        epochs=[_epoch(number, each, headline) for number, each in epochs.items()],
-        epoch_score=NAMES[headline],
+        epochs=[_epoch(number, each) for number, each in epochs.items()],
+        epoch_score=NAMES[next(iter(epochs.values())).headline] if epochs else "",
         chosen_epoch=epoch if epochs else None,
         trials=[
             {"number": number, "value": trial.value, "params": trial.params}
             for number, trial in enumerate(search.finished if search else (), 1)
         ],
-        trial_score=NAMES[headline],
+        trial_score=NAMES.get(tuned_by, ""),
         importance=search.importance() if search else {},
         curves={name: each.curves for name, each in scores.items()},
         sequences=_per_sequence(stage, finals, scores),
@@ -102,9 +103,9 @@ def table_row(name: str, scores: Scores) -> report.Row:
     )
 
 
-def _epoch(number: int, scores: Scores, headline: str) -> dict[str, Any]:
-    low, high = scores.interval.get(headline, (np.nan, np.nan))
-    return {"epoch": number, "score": scores.mean[headline], "low": low, "high": high}
+def _epoch(number: int, scores: Scores) -> dict[str, Any]:
+    low, high = scores.interval.get(scores.headline, (np.nan, np.nan))
+    return {"epoch": number, "score": scores.mean[scores.headline], "low": low, "high": high}
 
 
 def _per_sequence(

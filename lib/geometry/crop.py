@@ -86,11 +86,9 @@ def subwindow(image: np.ndarray, centre: Sequence[float], side: float, out: int,
         raise ValueError(f"the side of a sub-window must be at least 1 pixel, got {side}")
     if side > GATHERED * out:  # few of its pixels count: gather those instead of copying all
         at = torch.tensor([[float(c) for c in centre]], dtype=torch.float64)
-        colour = torch.tensor([[int(c) for c in fill]], dtype=torch.uint8)
-        patch = subwindows_torch(
-            Frames.pack([image]), at, torch.tensor([float(side)], dtype=torch.float64), out, colour
-        )
-        return patch[0].permute(1, 2, 0).contiguous().numpy()
+        sides, colour = torch.tensor([float(side)], dtype=torch.float64), torch.tensor([[int(c) for c in fill]]).byte()
+        gathered = subwindows_torch(Frames.pack([image]), at, sides, out, colour)
+        return gathered[0].permute(1, 2, 0).contiguous().numpy()
     height, width = image.shape[:2]
     x0, y0 = (round(float(c) - (side + 1) / 2) for c in centre)
     side = int(side)
