@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lib.data.index import Index
 from lib.files import UserError
+from lib.images import read_image
 
 Ints = NDArray[np.int64]
 UNKNOWN, GOOD, BAD = 0, 1, 2
@@ -179,21 +180,6 @@ class Pixels:
             if self.bytes <= (free_memory(place) * SHARE if budget is None else budget):
                 return place, "host" if place.type == "cpu" else "device"
         return torch.device("cpu"), "stream"
-
-
-def read_image(path: Path) -> np.ndarray | None:
-    """(H, W, 3) uint8 BGR; None for a file that is missing, cut short or no image."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    # the decoder paints the missing end of a JPEG grey and calls it done; the end-of-image marker tells
-    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < len(data) // 2:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
 
 
 def free_memory(device: torch.device) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lib.files import UserError
 from lib.geometry.boxes import cxcywh_from_polygon, cxcywh_from_xywh
+from lib.images import read_image
 
 Array = NDArray[np.float64]
 
@@ -35,14 +35,21 @@ class Sequence:
         """(4,) cxcywh of the axis-aligned box that a tracker is started with at ``frame``."""
         box = self.truth[frame]
         if not np.isfinite(box).all():
-            raise UserError(f"{self.name}: a tracker starts on an annotated frame, frame {frame} has no box")
-        return cxcywh_from_xywh(box) if box.size == 4 else cxcywh_from_polygon(box)
+            raise UserError(
+                f"{self.name}: a tracker starts on an annotated frame, frame {frame} has no box: annotate it, or begin "
+                "the sequence later"
+            )
+        start = cxcywh_from_xywh(box) if box.size == 4 else cxcywh_from_polygon(box)
+        if not (start[2:] > 0).all():
+            numbers = ", ".join(f"{number:g}" for number in box)
+            raise UserError(f"{self.name}: a start box must have an area, that of frame {frame} is {numbers}: mend it")
+        return start
 
     def image_size(self) -> tuple[int, int] | None:
         """(width, height) in pixels: as known, or of the first frame; None where there is no frame."""
         if self.size is not None or not self.frames:
             return self.size
-        image = cv2.imread(str(self.frames[0]), cv2.IMREAD_COLOR)
+        image = read_image(self.frames[0])
         if image is None:
             raise UserError(f"{self.frames[0]} must be an image, it cannot be read: replace it")
         return image.shape[1], image.shape[0]

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from lib import images
 from lib.files import UserError
 from lib.geometry.crop import Frames
 
 
 def read_image(path: Path | str) -> np.ndarray:
     """(H, W, 3) uint8 BGR, whatever the file holds (grey, alpha, 16 bit)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = images.read_image(path)
     if image is None:
         state = "is damaged or of an unknown format" if Path(path).is_file() else "does not exist"
         raise UserError(f"a frame must be a readable image, {path} {state}: restore it or drop the sequence")

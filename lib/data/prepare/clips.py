@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from lib.files import UserError
+from lib.images import read_image
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 VIDEOS = {".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
@@ -90,11 +91,6 @@ def images_of(folder: Path) -> tuple[Path, ...]:
     """The image files of a folder, in the order of the numbers in their names."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
     return tuple(sorted(files, key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name)))
-
-
-def read_image(path: Path) -> np.ndarray | None:
-    """(H, W, 3) uint8 BGR; None where the file is missing or damaged."""
-    return cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
 
 
 def read_frames(clip: Clip, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray | None]]:

@@ -63,7 +63,7 @@ def prepare(
     if setting.side < 16 or setting.every < 1 or not 1 <= setting.quality <= 100:
         raise UserError(f"side must be at least 16, every at least 1 and quality 1 to 100, got {setting}; correct them")
     if not source:
-        raise UserError("there must be at least one clip with boxes, none was found; look at the folder and its layout")
+        raise UserError("there must be at least one clip with boxes, none was found: check folder and --layout")
     out.mkdir(parents=True, exist_ok=True)
     done = _read_journal(out / JOURNAL, asdict(setting))
     todo = sorted(name for name in source if name not in done)

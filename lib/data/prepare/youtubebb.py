@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.prepare.clips import IMAGES, Boxes, Clip, Source, read_image
+from lib.data.prepare.clips import IMAGES, Boxes, Clip, Source
 from lib.files import UserError
+from lib.images import read_image
 
 NAME = re.compile(r"(?P<video>.{11})[+_]\d+[+_]\d+[+_](?P<time>\d+)")
 Row = tuple[int, int, float, float, float, float]  # time in ms, object, xmin, xmax, ymin, ymax
