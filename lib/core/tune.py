@@ -6,7 +6,8 @@ before it, so a search that was killed anywhere goes on with the trials that it 
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from lib.files import UserError
 
@@ -123,7 +126,9 @@ class Search:
         url = str(storage) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self.study = optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
+        self.storage = storage
+        with self._readable():
+            self.study = optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
         self.space, self.seed, self.batch = space, seed, batch
         subject = {**subject, "seed": seed, "batch": batch}
         known = self.study.user_attrs.get("subject")
@@ -150,6 +155,16 @@ class Search:
     ) -> Finished:
         """Go on until ``trials`` are finished; returns the best. ``evaluate`` scores several at once: a batch, or
         ``at_once`` of it, which are kept as soon as they are known. What is drawn again keeps its score."""
+        with self._readable():
+            return self._run(trials, evaluate, propose, at_once)
+
+    def _run(
+        self,
+        trials: int,
+        evaluate: Callable[[list[Hyper]], Sequence[float]],
+        propose: Propose,
+        at_once: int | None,
+    ) -> Finished:
         done = self.finished
         while len(done) < trials:
             number = len(done) // self.batch
@@ -167,6 +182,19 @@ class Search:
                 self.study.add_trial(_frozen(self.space, Finished(params, known[_key(params)])))
             done = self.finished
         return max(done, key=lambda trial: trial.value)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """What goes wrong with the database, in one line."""
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+            reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+            raise UserError(
+                f"the study in {self.storage} must be a database of Optuna's that no other program holds ({reason}): "
+                "wait and run again, or if the file is damaged delete it"
+            ) from error
 
     def importance(self) -> dict[str, float]:
         """Share of each hyper-parameter in the variance of the score; empty when there is too little to tell."""
