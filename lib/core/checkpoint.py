@@ -4,6 +4,7 @@ import io
 import pickle
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,11 +33,12 @@ def save_checkpoint(path: str | Path, content: Mapping[str, Any]) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of our own onto the CPU."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a pickle that is then refused
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"a checkpoint must exist, {path} does not: check the path or train first") from None
     except BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (re.split(r"\n|\. ", str(error))[0] or type(error).__name__).strip(". ")  # torch adds advice to itself
         raise UserError(f"{path} must be a whole checkpoint, it cannot be read ({reason}): delete it") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"{path} must hold a state_dict, it does not: give a checkpoint_e*.pth of a training run")

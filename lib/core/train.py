@@ -253,15 +253,15 @@ def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
 
 def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
     """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped, whether nothing}."""
-    checkpoint = latest_checkpoint(settings.CHECKPOINT_DIR)
+    checkpoint, source, cure = latest_checkpoint(settings.CHECKPOINT_DIR), settings.CHECKPOINT_DIR, "CHECKPOINT_DIR"
     if checkpoint is None and settings.TRAIN.RESUME:
-        checkpoint = load_checkpoint(settings.TRAIN.RESUME)
+        checkpoint, source, cure = load_checkpoint(settings.TRAIN.RESUME), settings.TRAIN.RESUME, "RESUME"
     if checkpoint is None:
         return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": True}
     if checkpoint.get("arch") != settings.TRAIN.MODEL:
         raise UserError(
-            f"checkpoints in {settings.CHECKPOINT_DIR} must be of {settings.TRAIN.MODEL}, they are of "
-            f"{checkpoint.get('arch')}: choose another CHECKPOINT_DIR"
+            f"a run goes on with its own MODEL, {settings.TRAIN.MODEL}; what lies in {source} is of "
+            f"{checkpoint.get('arch')}: name another {cure}"
         )
     model.load_state_dict(checkpoint["state_dict"])
     optimiser.load_state_dict(checkpoint["optimizer"])

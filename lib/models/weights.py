@@ -7,6 +7,7 @@ refused.
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,7 +75,8 @@ class LoadedModel:
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by name, without ``module.``, and whatever else the file holds; everything on the CPU."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a pickle that is then refused
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"weights must exist, {path} does not: check the path") from None
     except IsADirectoryError:
@@ -86,7 +88,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} must hold tensors and plain values alone, {what}: it was not loaded; save its state_dict() anew"
         ) from None
     except BROKEN as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (re.split(r"\n|\. ", str(error))[0] or type(error).__name__).strip(". ")  # torch adds advice to itself
         raise UserError(f"{path} must be a whole file of weights, it cannot be read ({reason}): get it anew") from None
     return unwrap(content, str(path))
 
