@@ -40,9 +40,10 @@ def locked(folder: str | Path) -> Iterator[None]:
 
 
 def same_run(settings: TrainSettings, folder: Path) -> None:
-    """A folder belongs to one set of settings."""
+    """A folder belongs to one set of settings once a run in it has begun; a mistake found before may be mended."""
     path, text = folder / "settings.yaml", to_yaml(settings)
-    if path.is_file():
+    begun = any((folder / name).exists() for name in ("train.jsonl", "result", "tune.db"))
+    if path.is_file() and begun:
         before, now = (_flat(yaml.safe_load(each)) for each in (path.read_text(), text))
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed := [key for key in changed if key.split(".")[-1] not in FREE_KEYS]:

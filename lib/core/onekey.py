@@ -35,6 +35,7 @@ def onekey(settings: TrainSettings, *, quiet: bool = False) -> Outcome:
             print(f"note: {caution}")
         device = choose_device(settings.DEVICE, settings.GPUS)
         job = Job(settings, folder, device, quiet)
+        job.look_ahead()
         if settings.TRAIN.ISTRUE:
             job.note("train")
             train_on_gpus(settings, quiet=quiet)
@@ -80,6 +81,13 @@ class Job:
             videos = load(name, settings.DATASET_ROOT, max_frames=key[1])
             self.stages[key] = Stage(name, videos, self.device, slots=settings.SLOTS, workers=settings.WORKERS)
         return self.stages[key]
+
+    def look_ahead(self) -> None:
+        """Read the annotations of all test sets: one that is missing is said now, not after days of training."""
+        for block in ("TEST", "TUNE"):
+            if getattr(self.settings, block).ISTRUE:
+                self.stage(block)
+        self.stage("FINAL")
 
     def family(self, epoch: int | None) -> Family:
         """The trackers of an epoch's checkpoint; of the untrained model for None."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from lib.core.yaml_file import did_you_mean
+from lib.models import zoo
 
 Family = Literal["SIAMFC", "SIAMRPN"]
 Key = tuple[str, ...]  # ("TRAIN", "LR")
@@ -214,6 +215,9 @@ def contradictions(settings: TrainSettings) -> Iterator[tuple[Key, str]]:
     if train.FREEZE_OUT != "none" and not (train.PRETRAIN or train.RESUME or not train.ISTRUE):
         text = f"{train.FREEZE_OUT} opens pretrained layers one by one: give PRETRAIN, or write FREEZE_OUT: none"
         yield ("TRAIN", "FREEZE_OUT"), text
+    if train.MODEL not in zoo.names():
+        hint = did_you_mean(train.MODEL, zoo.names()) or "; test_siamfc.py --arch list shows all"
+        yield ("TRAIN", "MODEL"), f"must be a model of the zoo; got {train.MODEL}{hint}"
     if ("RPN" in train.MODEL) != (settings.FAMILY == "SIAMRPN"):
         yield (
             ("TRAIN", "MODEL"),
