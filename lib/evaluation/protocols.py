@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.evaluation.sequences import Sequence as Video
+from lib.files import UserError
 from lib.geometry.boxes import polygon_from_xywh, rectangle_from_cxcywh
 from lib.tracker.slots import Scheduler, Segment, Track
 
@@ -48,6 +49,11 @@ def run(
         video, image = videos[number], images[number]
         assert image is not None  # a video without frames cannot be tracked
         box = video.start(start)
+        if start == 0 and (box[:2] + box[2:] / 2 <= 0).any() | (box[:2] - box[2:] / 2 >= image).any():
+            raise UserError(
+                f"{video.name}: a target must begin in the image of {image[0]} x {image[1]}, its first box is "
+                f"{_numbers(video.truth[0])}: mend the annotation"
+            )
         return Segment(
             key=(trial, number),
             frames=video.frames,
@@ -90,6 +96,10 @@ def _write(rows: Array, track: Track, first: Array | None) -> int:
     if track.failed_at is not None:
         rows[end] = [FAILURE, np.nan, np.nan, np.nan]
     return end
+
+
+def _numbers(row: Array) -> str:
+    return ", ".join(f"{number:g}" for number in row)
 
 
 def _polygons(video: Video) -> Array:

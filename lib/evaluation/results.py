@@ -112,6 +112,12 @@ def read_all(tracker: str | Path, sequences: List[Sequence], kind: str) -> Resul
 
 
 def _to_length(rows: Array, frames: int, kind: str) -> tuple[Array | None, str]:
+    odd = ~np.isfinite(rows).all(1)
+    odd &= ~np.isnan(rows[:, 1:]).all(1) | np.isnan(rows[:, 0]) if kind == "vot" else True  # codes are no boxes
+    if kind == "vot" and odd.any():
+        return None, f"a box must be of finite numbers, that of frame {odd.argmax()} is not; left out, run it again"
+    if len(rows) == frames and odd.any():
+        return rows, f"{odd.sum()} of {frames} rows are not finite, they count as lost"
     if len(rows) == frames:
         return rows, ""
     if len(rows) > frames:
