@@ -61,7 +61,21 @@ class UpChannelHead(nn.Module):
         self.search_cls = nn.Conv2d(channels, out, 3)
         self.search_reg = nn.Conv2d(channels, out, 3)
         self.adjust = nn.Conv2d(self.offsets, self.offsets, 1)
-        self.apply(initialise)
+        self._start_small(out)
+
+    def _start_small(self, out: int) -> None:
+        """Random weights whose first answers are logits of about 1 and offsets of about 0.1 for every width.
+
+        Features have a mean square of up to 6; a response sums over out * 9 products of a kernel's and a feature's
+        value. As the backbones' layers start, logits would begin in the hundreds, where steps are huge or skipped.
+        """
+        for conv in (self.template_cls, self.template_reg, self.search_cls, self.search_reg):
+            products = conv.weight[0].numel()
+            nn.init.normal_(conv.weight, std=(6 * products) ** -0.5 * (9 * out) ** -0.25)
+        nn.init.normal_(self.adjust.weight, std=0.1 * self.offsets**-0.5)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def template(self, features: Tensor) -> tuple[Tensor, Tensor]:
         cls, reg = self.template_cls(features), self.template_reg(features)
@@ -89,6 +103,9 @@ class DepthwiseHead(nn.Module):
         self.cls = DepthwiseBranch(inputs=out, outputs=class_channels(cls_type, anchors))
         self.reg = DepthwiseBranch(inputs=out, outputs=4 * anchors)
         self.apply(initialise)
+        for branch in (self.cls, self.reg):  # first answers of about 0.1
+            closing: Any = branch.head[3]
+            nn.init.normal_(closing.weight, std=0.1 * out**-0.5)
 
     def template(self, features: Tensor) -> tuple[Tensor, Tensor]:
         features = self.adjust(features)

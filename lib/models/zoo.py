@@ -4,8 +4,9 @@ SiamFC<backbone>, SiamRPN<backbone> (up-channel head), SiamRPN<backbone>DW (dept
 SESiamFCResNet22, SESiamRPNRes22, SESiamRPNRes22DW: the same on scale-equivariant features.
 
 A backbone is a module (N, 3, H, W) -> (N, channels, H', W') that takes ``width``, has ``channels``, ``stride`` (pixels
-a cell), ``receptive_field`` (pixels a cell sees), ``stages()`` for staged unfreezing and ``fused()`` for inference, and
-whose cells never saw padding. Adding one is a file and a line of ``BACKBONES``::
+a cell), ``receptive_field`` (pixels a cell sees), ``stages()`` for staged unfreezing, ``closing_layers()`` (a factor on
+their weights and biases multiplies the features) and ``fused()`` for inference, and whose cells never saw padding.
+Adding one is a file and a line of ``BACKBONES``::
 
     import torch
     from torch import Tensor, nn
@@ -31,6 +32,9 @@ whose cells never saw padding. Adding one is a file and a line of ``BACKBONES``:
 
         def stages(self) -> Stages:
             return Stages(stage2=[self.last], stage1=[self.middle], stem=[self.stem])
+
+        def closing_layers(self) -> list[nn.Module]:
+            return [self.last]
 
         def fused(self) -> nn.Module:
             folded = (FoldedConv(conv, norm, relu=True) for conv, norm, *_ in (self.stem, self.middle))
