@@ -1,47 +1,57 @@
-"""Names of data sets and sequences, and the sequences that need care: facts, each with its source.
-
-Sources: the OTB benchmark (Wu, Lim, Yang, CVPR 2013 and PAMI 2015): its list of sequences and the start and end frames
-of its ``configSeqs.m``; result files published by other trackers for the spellings.
-"""
+"""Spellings of data sets and of sequences."""
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
-# the 51 targets (50 videos, Jogging twice) of CVPR 2013, a subset of the 100 of PAMI 2015
-OTB2013 = (
-    "Basketball Bolt Boy Car4 CarDark CarScale Coke Couple Crossing David David2 David3 Deer Dog1 Doll Dudek "
-    "FaceOcc1 FaceOcc2 Fish FleetFace Football Football1 Freeman1 Freeman3 Freeman4 Girl Ironman Jogging.1 "
-    "Jogging.2 Jumping Lemming Liquor Matrix Mhyang MotorRolling MountainBike Shaking Singer1 Singer2 Skating1 "
-    "Skiing Soccer Subway Suv Sylvester Tiger1 Tiger2 Trellis Walking Walking2 Woman"
-)
+from lib.evaluation.facts import LASOT_TEST, OTB50, OTB2013, OTB_FRAMES
+
+__all__ = ["OTB_FRAMES", "SUBSETS", "canonical", "is_vot", "key", "letters", "match", "scored_part", "spellings"]
 
 # data sets that are part of another: name -> (larger set, its members)
-SUBSETS: dict[str, tuple[str, list[str]]] = {"OTB2013": ("OTB2015", OTB2013.split())}
-
-# names of the same data set, in capitals -> the name that this project uses
-ALIASES = {
-    "OTB2013": "OTB2013",
-    "OTB2015": "OTB2015",
-    "CVPR13": "OTB2013",
-    "CVPR2013": "OTB2013",
-    "OTB51": "OTB2013",
-    "OTB100": "OTB2015",
-    "TB100": "OTB2015",
+SUBSETS: dict[str, tuple[str, list[str]]] = {
+    "OTB2013": ("OTB2015", OTB2013.split()),
+    "OTB50": ("OTB2015", OTB50.split()),
+}
+# data sets of which only some sequences are for testing
+TESTS = {"LaSOT": LASOT_TEST}
+# data sets that lie within the folder of another, which tells them apart itself
+_WITHIN = {
+    "UAV20L": "UAV123",
+    "NFS240": "NFS",
+    "GOT-10k_Val": "GOT-10k",
+    "GOT-10k_Test": "GOT-10k",
+    "GOT-10k_Train": "GOT-10k",
 }
 
-# One-based first scored image and the number of scored ones, where they are not all images from the first on. Tiger1 is
-# annotated from image 1 on, but the published lists start at image 6, where its target is fully in view.
-OTB_FRAMES = {
-    "david": (300, 471),
-    "football1": (1, 74),
-    "freeman3": (1, 460),
-    "freeman4": (1, 283),
-    "diving": (1, 215),
-    "blurcar1": (247, 742),
-    "blurcar3": (3, 357),
-    "blurcar4": (18, 380),
-    "tiger1": (6, 349),
+# the name that this project uses of a data set -> its other names
+_NAMES = {
+    "OTB2013": "CVPR13 CVPR2013 OTB51",
+    "OTB50": "TB50",
+    "OTB2015": "OTB100 TB100",
+    "TColor-128": "TColor128 TC128 Temple-color-128 TempleColor128 TempleColor",
+    "UAV123": "",
+    "UAV20L": "",
+    "NFS": "NFS30 NfS",
+    "NFS240": "",
+    "LaSOT": "LaSOTBenchmark LaSOT_Test",
+    "GOT-10k": "",
+    "GOT-10k_Val": "",
+    "GOT-10k_Test": "",
+    "GOT-10k_Train": "",
+    "TrackingNet": "TrackingNet_Test",
+    **{f"VOT{year}": f"VOT-ST{year}" for year in range(2013, 2020)},
+    "VOT2018-LT": "VOT-LT2018 VOTLT2018 VOT2018LT",
+    "VOT2019-LT": "VOT-LT2019 VOTLT2019 VOT2019LT",
 }
+
+
+def letters(name: str) -> str:
+    """A name without case and punctuation: what two spellings of one data set share."""
+    return re.sub(r"[^0-9a-z]", "", name.casefold())
+
+
+_CANONICAL = {letters(other): own for own, others in _NAMES.items() for other in (own, *others.split())}
 
 # annotated targets that are not in the benchmark's list: Human4's first person
 LEFT_OUT = {"human4_1"}
@@ -51,17 +61,29 @@ _SPELLINGS = {"human4_2": "human4", "skating_2_1": "skating2_1", "skating_2_2": 
 
 
 def canonical(name: str) -> str:
-    """The name that this project uses of a data set: CVPR13 gives OTB2013."""
-    return ALIASES.get(name.upper(), name)
+    """The name that this project uses of a data set: CVPR13 gives OTB2013, got10k gives GOT-10k."""
+    return _CANONICAL.get(letters(name), name)
 
 
 def spellings(name: str) -> list[str]:
     """Names under which a data set may lie on disk, likeliest first; a larger set that contains it last."""
     own = canonical(name)
-    same = [name, own, *(alias for alias, target in ALIASES.items() if target == own)]
-    return list(dict.fromkeys(same + (spellings(SUBSETS[own][0]) if own in SUBSETS else [])))
+    same = [name, own, *_NAMES.get(own, "").split()]
+    larger = _WITHIN.get(own) or SUBSETS.get(own, ("", []))[0]
+    return list(dict.fromkeys(same + (spellings(larger) if larger else [])))
 
 
+def is_vot(name: str) -> bool:
+    """Whether a data set is scored with restarts after failures: VOT2013 to VOT2019, and what else begins so."""
+    return name.upper().startswith("VOT") and not is_long_term(name)
+
+
+def is_long_term(name: str) -> bool:
+    """Whether targets leave the view for long, so that a tracker has to tell when it sees them: VOT2018-LT."""
+    return canonical(name).upper().startswith("VOT") and letters(canonical(name)).endswith("lt")
+
+
+@lru_cache(maxsize=100_000)
 def key(name: str) -> str:
     """The spelling that all spellings of one sequence share: Jogging.1, Jogging-1 and jogging_1 give jogging_1."""
     plain = re.sub(r"[\s._-]+", "_", name.strip().casefold()).strip("_")
@@ -89,11 +111,11 @@ def match(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]:
         by_letters.setdefault(key(name).replace("_", ""), []).append(name)
     found: dict[str, str] = {}
     for name in wanted:
-        letters = by_letters.get(key(name).replace("_", ""), [])
+        alike = by_letters.get(key(name).replace("_", ""), [])
         if name in exact:
             found[name] = name
         elif key(name) in by_key:
             found[name] = by_key[key(name)]
-        elif len(letters) == 1:
-            found[name] = letters[0]
+        elif len(alike) == 1:
+            found[name] = alike[0]
     return found

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from lib.evaluation.names import OTB2013, OTB_FRAMES, canonical, key, match, scored_part, spellings
+from lib.evaluation.facts import LASOT_TEST, OTB50, OTB2013, OTB_FRAMES, UAV_PARTS
+from lib.evaluation.names import canonical, is_long_term, is_vot, key, match, scored_part, spellings
 
 
 @pytest.mark.parametrize("name", ["Jogging.1", "Jogging-1", "jogging_1", "jogging-1", "JOGGING 1"])
@@ -50,4 +51,19 @@ def test_scored_part():
 def test_names_of_data_sets():
     assert canonical("cvpr13") == "OTB2013" and canonical("OTB100") == "OTB2015" and canonical("mine") == "mine"
     assert spellings("OTB2013")[0] == "OTB2013" and "OTB100" in spellings("OTB2013")
-    assert spellings("VOT2018") == ["VOT2018"]
+    assert spellings("VOT2018") == ["VOT2018", "VOT-ST2018"] and spellings("mine") == ["mine"]
+    assert canonical("got10k") == canonical("GOT-10K") == "GOT-10k" and canonical("VOT-LT2018") == "VOT2018-LT"
+    assert canonical("TC128") == canonical("Temple-color-128") == "TColor-128" and canonical("nfs30") == "NFS"
+    assert spellings("UAV20L")[-1] == "UAV123" and spellings("GOT-10k_Test")[-1] == "GOT-10k"
+    assert is_vot("VOT2016") and not is_vot("VOT-LT2019") and is_long_term("vot2019-lt") and not is_long_term("VOT2019")
+
+
+def test_lists_of_members():
+    assert len(set(map(key, OTB50.split()))) == 50
+    assert len(set(LASOT_TEST)) == 280 and "airplane-15" in LASOT_TEST and "zebra-17" in LASOT_TEST
+    assert len(UAV_PARTS) == 51 and UAV_PARTS["car1_2"] == (751, 1627)
+
+
+def test_members_are_in_the_larger_sets(reference):
+    larger = json.loads((reference / "results/OTB2015.json").read_text())
+    assert set(map(key, OTB50.split())) <= set(map(key, larger))

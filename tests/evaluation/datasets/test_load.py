@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lib.evaluation.datasets import load
-from lib.evaluation.names import OTB2013
+from lib.evaluation.facts import OTB2013
 from lib.evaluation.sequences import Sequence, kind
 from lib.files import UserError
 
@@ -121,15 +121,19 @@ def test_annotation_alone(tmp_path):
     assert bus.tags["absent"].tolist() == [0, 1] and bus.truth[0].tolist() == [0, 0, 5, 5]
 
 
-def test_subset_of_a_larger_set(tmp_path):
+def test_subset_of_a_larger_set(tmp_path, capsys):
     names = OTB2013.split()
     (tmp_path / "OTB100.json").write_text(json.dumps({name: otb_entry(1, name) for name in [*names, "Extra"]}))
     for name in names:
         put_images(tmp_path / "OTB100" / name, 1, shape=(1, 1))
     assert [s.name for s in load("OTB2013", tmp_path)] == names  # Extra's images are not missed
-    (tmp_path / "OTB100.json").write_text(json.dumps({name: otb_entry(1, name) for name in names[1:]}))
+    (tmp_path / "OTB100.json").write_text(json.dumps({name: otb_entry(1, name) for name in [*names[1:], "Extra"]}))
     with pytest.raises(UserError, match="51 sequences, 1 are missing"):
         load("OTB2013", tmp_path)
+    assert capsys.readouterr().err == "OTB2013: not on disk: Basketball\n"
+    (tmp_path / "OTB100.json").write_text(json.dumps({name: otb_entry(1, name) for name in names[1:3]}))
+    assert len(load("OTB2013", tmp_path)) == 2  # nothing but members: a choice
+    assert "not on disk: Basketball, Car4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Readers of test sets: those of the benchmarks, as they come, and anyone's own; or an annotation alone (``truth``).
+
+What a data set looks like decides how it is read, its name only where the layouts are the same. Case and punctuation of
+folders' names do not matter, nor does a folder that holds nothing but the data set.
+
+- ``<root>/<name>.json`` = {sequence: {name, image_files, gt_rect, [width, height, attribute: [...]]}} (SiamDW's and
+  pysot's), frames in ``<root>/<name>/<sequence name>/img/`` or in that folder itself.
+- ``<root>/<name>/<sequence>/groundtruth_rect[.k].txt`` (OTB) with ``img/*.jpg``; k counts targets.
+- ``<root>/<name>/[sequences/][list.txt]`` and ``<sequence>/groundtruth.txt`` (VOT: 8 or 4 numbers), ``color/*.jpg`` or
+  ``*.jpg``, ``*.tag`` files of per-frame attributes. VOT2018-LT and VOT2019-LT likewise, ``nan`` where there is no box.
+- TColor-128, UAV123, UAV20L, NFS, LaSOT, GOT-10k and TrackingNet: see ``official.py``.
+- Anything else: folders of images with one text of boxes in or beside them, and videos with a text of the same name;
+  rows x y w h or four corners, one a frame, or frame x y w h. The frames of a video are decoded once, to a folder
+  beside it. ``name`` may also be the path of such a folder or video.
+
+Boxes count pixels from 1 in the files of all but VOT's short-term sets, as do the results.
+"""
+
+from pathlib import Path
+
+from lib.evaluation import names
+from lib.evaluation.datasets.annotation import from_listing, from_texts
+from lib.evaluation.datasets.disk import VIDEOS, child, complain, members
+from lib.evaluation.datasets.official import FINDERS
+from lib.evaluation.datasets.plain import find_plain, video_target
+from lib.evaluation.datasets.target import Target
+from lib.evaluation.sequences import Sequence
+from lib.files import UserError
+
+__all__ = ["load"]
+
+
+def load(
+    name: str, root: str | Path = "dataset", *, truth: str | Path | None = None, max_frames: int | None = None
+) -> list[Sequence]:
+    """The sequences of data set ``name`` under ``root``, the first ``max_frames`` frames of each.
+
+    ``truth`` names an annotation (a json of the layout above, or a folder of ``<sequence>.txt``) to be used instead of
+    the data set's own; images are then optional, and only scoring is possible without them.
+    """
+    if max_frames is not None and max_frames < 1:
+        raise UserError(f"max_frames must be at least 1, got {max_frames}")
+    root = Path(root).expanduser()
+    if truth is not None:
+        found = _from_truth(name, root, Path(truth).expanduser(), max_frames)
+    else:
+        found = _from_disk(name, root, max_frames)
+    if not found:
+        raise UserError(f"data set {name} must hold at least one sequence, none was found under {truth or root}")
+    return found
+
+
+def _from_truth(name: str, root: Path, truth: Path, max_frames: int | None) -> list[Sequence]:
+    if truth.is_dir():
+        return from_texts(name, truth, max_frames)
+    return from_listing(name, truth, child(root, *names.spellings(name)), max_frames, images_needed=False)
+
+
+def _from_disk(name: str, root: Path, max_frames: int | None) -> list[Sequence]:
+    for each in names.spellings(name):
+        folder, listing = child(root, each), child(root, f"{each}.json")
+        if listing is not None:
+            return from_listing(name, listing, folder or root / each, max_frames, images_needed=True)
+        if folder is not None and folder.is_dir():
+            return _read(name, folder, _find(name, folder), max_frames)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _read(name, path, find_plain(path, path.name), max_frames)
+    for video in (path, root / name):
+        if video.suffix.lower() in VIDEOS and video.is_file():
+            text = child(video.parent, f"{video.stem}.txt", f"{video.stem}_gt.txt")
+            return _read(name, video.parent, [video_target(video, text)], max_frames)
+    itself = _find(name, root) if root.is_dir() and _is_named(root, name) else _find_official(name, root)
+    if itself:
+        return _read(name, root, itself, max_frames)
+    has = ", ".join(sorted(path.name for path in root.iterdir())[:12]) if root.is_dir() else "no such folder"
+    raise UserError(
+        f"data set {name} must lie at {root / name} or be listed by {root / name}.json; {root} holds: "
+        f"{has or 'nothing'}; put it there, or name its folder with --dataset_root"
+    )
+
+
+def _is_named(root: Path, name: str) -> bool:
+    """Whether ``root`` is the data set's folder itself, not the folder that holds it."""
+    return names.letters(root.resolve().name) in map(names.letters, names.spellings(name))
+
+
+def _find(name: str, folder: Path) -> list[Target]:
+    return _find_official(name, folder) or find_plain(folder, name)
+
+
+def _find_official(name: str, folder: Path) -> list[Target] | None:
+    if not folder.is_dir():
+        return None
+    return next((found for finder in FINDERS if (found := finder(folder, name))), None)
+
+
+def _read(name: str, folder: Path, targets: list[Target], max_frames: int | None) -> list[Sequence]:
+    kept = members(name, [target.title for target in targets])
+    targets = [target for target in targets if target.title in kept]
+    found = [target.read(max_frames, images_needed=True) for target in targets]
+    complain(name, folder, [line for target in targets for line in target.lacking])
+    return [sequence for sequence in found if sequence is not None]
