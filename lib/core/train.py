@@ -253,7 +253,8 @@ def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
 
 def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
     """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped, whether nothing}."""
-    checkpoint, source, cure = latest_checkpoint(settings.CHECKPOINT_DIR), settings.CHECKPOINT_DIR, "CHECKPOINT_DIR"
+    checkpoint = latest_checkpoint(settings.CHECKPOINT_DIR)
+    source, cure = str(settings.CHECKPOINT_DIR), "CHECKPOINT_DIR"
     if checkpoint is None and settings.TRAIN.RESUME:
         checkpoint, source, cure = load_checkpoint(settings.TRAIN.RESUME), settings.TRAIN.RESUME, "RESUME"
     if checkpoint is None:
