@@ -71,11 +71,14 @@ class Place:
 
     # -------------------------------------------------------------------------------------------------- testing
 
-    def tested(self, weights: str | Path = "fc", *words: object, root: Path | None = None) -> list[object]:
+    def tested(
+        self, weights: str | Path = "fc", *words: object, root: Path | None = None, slots: int = 2, name: str = ""
+    ) -> list[object]:
         """test_siamfc.py on the set ``choose``."""
         file = weights if isinstance(weights, Path) else self.common / f"{weights}.pth"
         given = ["--resume", file, "--dataset", "choose", "--dataset_root", root or self.data]
-        return [*given, "--result_path", self.here / "result", "--threads", 1, "--slots", 2, *words]
+        given += ["--result_path", self.here / "result", "--threads", 1, "--slots", slots]
+        return [*given, *(["--name", name] if name else []), *words]
 
     def test_set(self, frames: int = 3, kind: str = ".png", **entry: object) -> Path:
         """A test set ``choose`` of one video, parts of whose annotation are replaced."""

@@ -3,68 +3,25 @@
 A line says what must hold, what came and what to do. Each case runs the script in this process, as it would run alone.
 """
 
-import runpy
-import signal
-import sys
+import errno
+import fcntl
+import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.scripts.bad_inputs import INF, NAN, ROWS, Place, annotation, make_common
+from tests.scripts.bad_inputs import INF, NAN, ROWS, Place, annotation
 
-ROOT = Path(__file__).parents[2]
 TRAINING_MAY_LEAVE = {".lock", "settings.yaml", "state.json", "tracker.json"}  # who runs, with what, how far
 
 
 LISTING = {"fewer frames than boxes"}  # what is said of many files stands in a list above the line
 
 
-@pytest.fixture(scope="module")
-def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("common") / "Größe & Übung"
-    folder.mkdir()
-    return make_common(folder)
-
-
-@pytest.fixture
-def place(common: Path, tmp_path: Path) -> Place:
-    here = tmp_path / "çà et là"
-    here.mkdir()
-    return Place(common, here)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: Place):
-    """Runs a script of the repository in this process: (status, stdout, stderr), those of libraries included."""
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.chdir(place.here)
-    on_term, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
-
-    def run(script: str, words: list[object]) -> tuple[int, str, str]:
-        path = script if "/" in script or script.startswith("evalution") else f"siamese_tracking/{script}"
-        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
-        status = 0
-        try:
-            runpy.run_path(str(ROOT / path), run_name="__main__")
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1 if end.code else 0
-        return status, *capfd.readouterr()
-
-    yield run
-    signal.signal(signal.SIGTERM, on_term)
-    torch.set_num_threads(threads)
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def as_shown(text: str) -> str:
-    """What a terminal shows: a progress bar is overwritten by what comes after it."""
-    return "".join(line.rpartition("\r")[2] for line in text.splitlines(keepends=True))
 
 
 Build = Callable[[Place], list]
@@ -180,12 +137,11 @@ CASES: dict[str, tuple[str, Build, str]] = {
 
 @pytest.mark.filterwarnings("error::UserWarning")  # would be further lines
 @pytest.mark.parametrize("name", CASES)
-def test_one_clear_line(run, place: Place, name: str):
+def test_one_clear_line(call, place: Place, name: str):
     script, build, says = CASES[name]
     words = build(place)
     before = files(place.here)
-    status, _, complaint = run(script, words)
-    complaint = as_shown(complaint)
+    status, _, complaint = call(script, words)
     assert status == 2, complaint
     *listed, line = complaint.splitlines()
     assert not listed or name in LISTING, complaint
@@ -194,3 +150,60 @@ def test_one_clear_line(run, place: Place, name: str):
     after = files(place.here)
     new = {path for path in after.keys() - before.keys() if Path(path).name not in TRAINING_MAY_LEAVE}
     assert not new and before.items() <= after.items(), new
+
+
+def one_line(result: tuple[int, str, str], script: str) -> str:
+    status, _, complaint = result
+    assert status == 2 and complaint.count("\n") == 1 and complaint.startswith(f"{script}: "), complaint
+    return complaint
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "Read-only file system: name another place")]
+)
+def test_a_disk_that_takes_nothing(call, place: Place, monkeypatch: pytest.MonkeyPatch, code: int, says: str):
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert says in one_line(call(TEST, place.tested()), TEST)
+    assert not list(place.here.rglob("*.*"))
+
+
+def test_two_runs_in_one_folder(call, place: Place):
+    words = place.cfg()
+    place.output.mkdir()
+    with open(place.output / ".lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "is in use by process" in one_line(call(TRAIN, words), TRAIN)
+    assert [path.name for path in place.output.iterdir()] == [".lock"]
+
+
+def test_a_database_that_another_program_holds(call, place: Place, monkeypatch: pytest.MonkeyPatch):
+    connect = sqlite3.dbapi2.connect  # it would wait for 5 s
+    monkeypatch.setattr("sqlite3.dbapi2.connect", lambda *words, **more: connect(*words, **more, timeout=0.05))
+    place.output.mkdir()
+    with sqlite3.connect(place.output / "tune.db") as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        assert "database is locked" in one_line(call("tune_tpe.py", place.tuned()), "tune_tpe.py")
+        holder.rollback()
+
+
+def test_a_mistake_in_the_settings_can_be_mended(call, place: Place):
+    """The folder does not belong to settings under which nothing was done."""
+    one_line(call(TRAIN, place.cfg("WIDTH: 0.125", "WIDTH: 0.125, PRETRAIN: none.pth")), TRAIN)
+    status, said, complaint = call(TRAIN, place.cfg())
+    assert status == 0, complaint
+    assert "trained: 2 epochs" in said
+
+
+def test_a_cut_checkpoint_gives_way_to_the_one_before(call, place: Place):
+    words = place.cfg()
+    assert call(TRAIN, words)[0] == 0
+    last = place.output / "snapshot" / "checkpoint_e2.pth"
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    status, _, complaint = call(TRAIN, words)
+    assert status == 0 and complaint.count("\n") == 1, complaint
+    assert "checkpoint_e2.pth must be a whole checkpoint" in complaint and "going back to the epoch" in complaint
+    assert len(last.read_bytes()) == len(whole)
