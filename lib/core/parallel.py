@@ -7,6 +7,8 @@ joblib starts the processes, so that any of its backends can take their place: w
 import os
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -36,7 +38,8 @@ def devices_at_hand(device: str = "auto", gpus: Sequence[int] | None = None) -> 
     if absent or (not present and device != "auto"):
         instead = f"GPU {', '.join(map(str, present))}" if present else "the CPU"
         missing = f"GPU {', '.join(absent)}" if absent else device
-        print(f"note: {missing} is not here; going on with {instead}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of processes that torchrun started one speaks
+            print(f"note: {missing} is not here; going on with {instead}", file=sys.stderr)
     return [torch.device("cuda", gpu) for gpu in present] or [torch.device("cpu")]
 
 
@@ -65,8 +68,16 @@ def spread(work: Callable[..., Result], tasks: Sequence[Any], places: Sequence[t
 def _work(work: Callable[..., Result], task: Any, places: list[torch.device], run: str) -> Result:
     if run not in _claimed:
         prepare_process()
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
         _claimed[run] = _claim(places, run)
     return work(task, _claimed[run][1])
+
+
+def _end_with_parent(parent: int) -> None:
+    """joblib's processes would outlive a killed parent by minutes, and hold its GPU."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _claim(places: list[torch.device], run: str) -> tuple[socket.socket | None, torch.device]:

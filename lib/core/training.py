@@ -42,7 +42,7 @@ def _done(settings: TrainSettings, counts: dict[str, Any]) -> str:
     return (
         f"trained: {train.END_EPOCH} epochs of {counts['pairs']} pairs from {counts['crops']} crops, "
         f"{counts['skipped']} steps skipped\n"
-        f"checkpoints: {folder}/checkpoint_e1.pth .. checkpoint_e{train.END_EPOCH}.pth\n"
+        f"checkpoints: {folder}/checkpoint_e1.pth to checkpoint_e{train.END_EPOCH}.pth\n"
         f"next: python siamese_tracking/test_epochs.py --arch {train.MODEL} --start_epoch {epochs[0]} "
         f"--end_epoch {epochs[-1]} --dataset {test.DATA or 'OTB2015'} --dataset_root {settings.DATASET_ROOT} "
         f"--checkpoint_dir {folder}"

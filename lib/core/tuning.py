@@ -66,7 +66,8 @@ def tune(args: argparse.Namespace, method: str) -> str:
         file = out / "tuned.yaml"
         atomic_write(file, hyper_to_yaml({args.dataset: best.params}))
     script = "test_siamrpn.py" if family.is_rpn else "test_siamfc.py"
-    use = f"python siamese_tracking/{script} --resume {subject.weights} --dataset {args.dataset} --cfg {file}"
+    where = f"--dataset {args.dataset} --dataset_root {args.dataset_root}"
+    use = f"python siamese_tracking/{script} --resume {subject.weights} {where} --cfg {file}"
     return f"{found(search, best, NAMES[HEADLINE[stage.kind]])}\nwritten: {file}\nuse it: {use}"
 
 
