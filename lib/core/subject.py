@@ -4,6 +4,7 @@ A process keeps the test set and the model that it was last told of.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from lib.core.config import load_test, model_of_test
 from lib.core.parallel import devices_at_hand, places_for
 from lib.core.scoring import Stage
+from lib.data.pixels import SHARE, free_memory
 from lib.evaluation.datasets import load
 from lib.evaluation.names import canonical
 from lib.files import UserError
@@ -34,12 +36,15 @@ class Subject:
     root: str = "dataset"
     max_frames: int | None = None
     slots: int = 16
+    memory: int = 4 << 30  # bytes of decoded frames that a process may keep
     arch: str | None = None  # this and the next two check the weights where they are given
     cls_type: str | None = None
     anchors: int | None = None
 
     def stage(self, device: torch.device) -> Stage:
-        return _stage(self.dataset, self.root, self.max_frames, self.slots, device)
+        stage = _stage(self.dataset, self.root, self.max_frames, self.slots, device)
+        stage.supply.budget_bytes = self.memory
+        return stage
 
     def family(self, device: torch.device) -> tuple[Family, str]:
         """The trackers of the weights, and the name of their architecture."""
@@ -104,19 +109,25 @@ def count(text: str) -> int:
     return int(text)
 
 
-def subject_of(args: argparse.Namespace, weights: str | Path | None) -> Subject:
-    """What the options name."""
+def subject_of(args: argparse.Namespace, weights: str | Path | None, places: Sequence[torch.device]) -> Subject:
+    """What the options name, for a process at each place."""
     if not weights:
         raise UserError("weights must be named, none were: give --resume FILE")
     arch = args.arch or (model_of_test(args.cfg) if getattr(args, "cfg", None) else None)
     told = {"arch": arch, "cls_type": args.cls_type, "anchors": args.anchor_nums if "RPN" in (arch or "RPN") else None}
-    return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, **told)
+    memory = int(SHARE * free_memory(places[0]) / list(places).count(places[0]))
+    return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, memory, **told)
 
 
 def places_of(args: argparse.Namespace) -> list[torch.device]:
     """The device of each process."""
     gpus = range(args.gpu_nums) if args.gpu_nums else None
     return places_for(devices_at_hand(args.device, gpus), args.threads)
+
+
+def home_of(places: Sequence[torch.device]) -> torch.device:
+    """Where this process has its own test set and model: beside others that do the work it needs no GPU."""
+    return places[0] if len(places) == 1 else torch.device("cpu")
 
 
 def hyper_parameters(cfg: str | None, dataset: str, arch: str, kind: str) -> dict[str, Any]:

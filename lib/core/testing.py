@@ -21,7 +21,7 @@ from lib.core.checkpoint import checkpoint_path, epochs_on_disk
 from lib.core.device import prepare_process
 from lib.core.parallel import spread
 from lib.core.scoring import HEADLINE, Scores, Stage, score
-from lib.core.subject import Subject, add_options, add_result_options, hyper_parameters, places_of, subject_of
+from lib.core.subject import Subject, add_options, add_result_options, home_of, hyper_parameters, places_of, subject_of
 from lib.core.summary import table_row
 from lib.evaluation.report import terminal_table
 from lib.files import UserError, atomic_write
@@ -75,15 +75,16 @@ def track_task(task: Task, device: torch.device) -> None:
     stage = whole
     if task.videos is not None:
         stage = Stage(whole.name, [whole.videos[n] for n in task.videos], device, slots=whole.slots)
+        stage.supply = whole.supply
     stage.track_to_files(family, task.hyper, task.folder, task.folder.name, quiet=task.quiet)
 
 
 def track(subject: Subject, hyper: dict[str, Any], folder: Path, places: Sequence[torch.device]) -> None:
     """All sequences of the set, spread over the places: longest first, one at a time on CPUs, a share a GPU."""
-    stage = subject.stage(places[0])
     if len(places) == 1:
         track_task(Task(subject, hyper, folder, quiet=False), places[0])
         return
+    stage = subject.stage(home_of(places))
     lengths = [len(video) for video in stage.videos]
     shares = deal(lengths, len(places) if places[0].type != "cpu" else len(lengths))
     tasks = [Task(subject, hyper, folder, tuple(share)) for share in shares]
@@ -130,12 +131,13 @@ def _flag(text: str) -> bool:
 
 def score_weights(args: argparse.Namespace, family: str) -> str:
     """Track the set of the options with their weights, write result files; returns the table."""
-    subject, places = subject_of(args, args.resume), places_of(args)
-    _, arch = subject.family(places[0])
+    places = places_of(args)
+    subject, home = subject_of(args, args.resume, places), home_of(places)
+    _, arch = subject.family(home)
     if family not in arch:
         script = "test_siamrpn.py" if "RPN" in arch else "test_siamfc.py"
         raise UserError(f"{args.resume} must be weights of a {family}, they are of {arch}: run {script}")
-    stage = subject.stage(places[0])
+    stage = subject.stage(home)
     hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
     name = args.name or arch + (f"_e{epoch_of(args.resume)}" if args.epoch_test else "")
     folder = subject.results(args.result_path, name)
@@ -160,9 +162,9 @@ def checkpoints_of(folder: str | Path, start: int, end: int) -> dict[int, Path]:
 def score_epochs(args: argparse.Namespace, checkpoints: Mapping[int, Path]) -> str:
     """Track the set with every epoch's checkpoint; returns the table by epoch, the best one marked."""
     places = places_of(args)
-    subjects = {epoch: subject_of(args, path) for epoch, path in checkpoints.items()}
-    first = next(iter(subjects.values()))
-    stage, arch = first.stage(places[0]), first.family(places[0])[1]
+    first, home = subject_of(args, next(iter(checkpoints.values())), places), home_of(places)
+    subjects = {epoch: replace(first, weights=str(path)) for epoch, path in checkpoints.items()}
+    stage, arch = first.stage(home), first.family(home)[1]
     hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
     tasks = {
         epoch: Task(subject, hyper, subject.results(args.result_path, f"{arch}_e{epoch}"), quiet=len(places) > 1)

@@ -16,7 +16,7 @@ from lib.core.device import prepare_process
 from lib.core.lock import locked
 from lib.core.parallel import spread
 from lib.core.scoring import HEADLINE, NAMES, score
-from lib.core.subject import Subject, add_options, count, places_of, subject_of
+from lib.core.subject import Subject, add_options, count, home_of, places_of, subject_of
 from lib.core.testing import deal, digest
 from lib.core.tune import PROPOSE, Finished, Hyper, Search, search_space
 from lib.files import atomic_write
@@ -47,9 +47,10 @@ def command(method: str, description: str | None) -> str:
 
 def tune(args: argparse.Namespace, method: str) -> str:
     """Search until --trials are finished; writes the best as a test file, and returns what was found."""
-    subject, places = subject_of(args, args.resume), places_of(args)
-    family, arch = subject.family(places[0])
-    stage = subject.stage(places[0])
+    places = places_of(args)
+    subject, home = subject_of(args, args.resume, places), home_of(places)
+    family, arch = subject.family(home)
+    stage = subject.stage(home)
     weights, set_name = digest(subject.weights)[:12], subject.results("", "").name
     out = Path(args.out or f"output/tune/{Path(subject.weights).stem}_{set_name}_{method.lower()}")
     with locked(out):
