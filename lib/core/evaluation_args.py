@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.evaluation import results
+from lib.evaluation import trackers
 from lib.evaluation.datasets import load
 from lib.evaluation.leaderboard import Board
 from lib.evaluation.sequences import Sequence
@@ -50,7 +50,7 @@ def task(p: argparse.ArgumentParser) -> Task:
     if not o.dataset:
         p.error("name a data set, as OTB2015")
     sequences = load(o.dataset, o.dataset_root, truth=o.truth)
-    folders = results.trackers(o.result_path, o.dataset, o.tracker_reg, o.start, o.end)
+    folders = trackers.find(o.result_path, o.dataset, o.tracker_reg, o.start, o.end)
     return Task(o.dataset, sequences, folders, o)
 
 

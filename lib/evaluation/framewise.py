@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lib.evaluation.regions import Runs
 from lib.evaluation.sequences import Sequence
-from lib.evaluation.vot import Runs
 
 Array = NDArray[np.float64]
 

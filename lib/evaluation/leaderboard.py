@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.evaluation import otb, results, statistics, vot
+from lib.evaluation import otb, statistics, trackers, vot
 from lib.evaluation.framewise import Framewise, framewise
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
@@ -105,7 +105,7 @@ def otb_board(sequences: List[Sequence], folders: List[Path], *, compare: bool =
     """Score the trackers in ``folders`` by the one-pass protocol."""
     board = Board("auc", OTB_COLUMNS)
     for folder in folders:
-        read = results.read_all(folder, sequences, "otb")
+        read = trackers.read_all(folder, sequences, "otb")
         if kept := _kept(folder, read, sequences, board):
             board.entries.append(_entry(folder, kept, sequences, otb.evaluate(kept, read.tracks())))
     return _finish(board, compare)
@@ -125,7 +125,7 @@ def vot_board(
     board = Board("eao", VOT_COLUMNS)
     interval = vot.interval(dataset, [len(sequence) for sequence in sequences])
     for folder in folders:
-        read = results.read_all(folder, sequences, "vot")
+        read = trackers.read_all(folder, sequences, "vot")
         if kept := _kept(folder, read, sequences, board):
             runs = vot.collect(kept, read.runs, convention=convention, overlap=overlap)
             frames = framewise(kept, read.runs, runs) if with_frames else None
@@ -140,7 +140,7 @@ def _cell(entry: Entry, name: str, places: int) -> str:
     return text + (f" [{low:.{places}f}, {high:.{places}f}]" if np.isfinite(low) and np.isfinite(high) else "")
 
 
-def _kept(folder: Path, read: results.Results, sequences: List[Sequence], board: Board) -> list[Sequence]:
+def _kept(folder: Path, read: trackers.Results, sequences: List[Sequence], board: Board) -> list[Sequence]:
     """The sequences that have a result."""
     board.problems += read.problems
     kept = [sequence for sequence in sequences if sequence.name in read.runs]
@@ -186,5 +186,5 @@ def _finish(board: Board, compare: bool) -> Board:
 
 def against(a: Entry, b: Entry, score: str) -> statistics.Difference:
     """The paired test of two trackers that have the same sequences."""
-    both = a.parts.joined(b.parts)  # type: ignore[arg-type]  # boards do not mix protocols
-    return statistics.paired(lambda weights: both.scores(weights)[score], len(a.sequences))
+    scores_of = otb.scores_of if isinstance(a.parts, otb.Curves) else vot.scores_of
+    return statistics.paired(a.parts.added(), b.parts.added(), lambda totals: scores_of(totals)[score])

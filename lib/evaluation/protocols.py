@@ -52,7 +52,7 @@ def run(
         if start == 0 and (box[:2] + box[2:] / 2 <= 0).any() | (box[:2] - box[2:] / 2 >= image).any():
             raise UserError(
                 f"{video.name}: a target must begin in the image of {image[0]} x {image[1]}, its first box is "
-                f"{_numbers(video.truth[0])}: mend the annotation"
+                f"{_numbers(video.truth[0])} (counted from 0): mend the annotation"
             )
         return Segment(
             key=(trial, number),

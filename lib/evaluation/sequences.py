@@ -42,7 +42,7 @@ class Sequence:
         start = cxcywh_from_xywh(box) if box.size == 4 else cxcywh_from_polygon(box)
         if not (start[2:] > 0).all():
             numbers = ", ".join(f"{number:g}" for number in box)
-            raise UserError(f"{self.name}: a start box must have an area, that of frame {frame} is {numbers}: mend it")
+            raise UserError(f"{self.name}: a start box must have an area, frame {frame} has {numbers}: mend it")
         return start
 
     def image_size(self) -> tuple[int, int] | None:

@@ -1,8 +1,9 @@
 """How sure a score is: bootstrap intervals over sequences, and paired tests between two trackers.
 
-Legend: ``Q`` sequences, ``R`` resamples. A benchmark's sequences are a sample of videos, so they are what is drawn
-again. Every score here is a function of how often each sequence occurs: ``score(weights (R, Q)) -> (R,)``. That covers
-means over sequences and scores that are no such mean (expected average overlap), at the price of one matrix product.
+Legend: ``Q`` sequences, ``R`` resamples, ``C`` columns. A benchmark's sequences are a sample of videos, so they are
+what is drawn again. Every score here is a function of totals (C,), to which each sequence adds a row of (Q, C). That
+covers means over sequences and scores that are no such mean (expected average overlap, F-score), at the price of one
+matrix product: weights (R, Q), how often each sequence occurs, times (Q, C).
 """
 
 from collections.abc import Callable
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-Score = Callable[[Array], Array]
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -73,22 +73,34 @@ class Difference:
 
 
 def paired(
-    score: Score, sequences: int, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+    first: Array,
+    second: Array,
+    score: Callable[[Array], Array],
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Difference:
-    """Compare two trackers; ``score(weights (R, 2Q))`` scores the first one's sequences followed by the second one's.
+    """Compare two trackers: what each sequence adds to the totals of either (Q, C); ``score`` is of totals (..., C).
 
     The interval is a bootstrap over sequences, both trackers drawn together. The test draws for each sequence which
     tracker's result counts as the first's, which changes nothing if neither is better (Fisher's randomisation test).
     """
-    q = sequences
-    counts = draws(q, resamples, seed)
-    none = np.zeros_like(counts)
-    one = np.ones((1, q))
-    value = float((score(np.hstack([one, 0 * one])) - score(np.hstack([0 * one, one])))[0])
+    q = len(first)
+    value = float(score(first.sum(0)) - score(second.sum(0)))
     if q < 2:
         return Difference(value, np.nan, np.nan, np.nan)
-    low, high = bounds(score(np.hstack([counts, none])) - score(np.hstack([none, counts])), value, level=level)
-    keep = np.random.default_rng([seed, q, 1]).integers(2, size=(resamples, q)).astype(np.float64)
-    swapped = score(np.hstack([keep, 1 - keep])) - score(np.hstack([1 - keep, keep]))
-    as_great = np.count_nonzero(np.abs(swapped) >= abs(value) - 1e-12)
+    counts = draws(q, resamples, seed)
+    low, high = bounds(score(counts @ first) - score(counts @ second), value, level=level)
+    one = second.sum(0) + swaps(q, resamples, seed) @ (first - second)
+    swapped = score(one) - score(first.sum(0) + second.sum(0) - one)
+    as_great = np.count_nonzero(np.abs(swapped) >= abs(value) * (1 - 1e-9) - 1e-12)
     return Difference(value, float(low), float(high), (1 + as_great) / (1 + resamples))
+
+
+@lru_cache(maxsize=4)
+def swaps(sequences: int, resamples: int = RESAMPLES, seed: int = 0) -> Array:
+    """(R, Q) 1 where a sequence's two results stay, 0 where they are swapped, each with a chance of a half."""
+    keep = np.random.default_rng([seed, sequences, 1]).integers(2, size=(resamples, sequences)).astype(np.float64)
+    keep.flags.writeable = False  # shared by all who ask
+    return keep

@@ -7,6 +7,9 @@ frames of the longest sequence. A result row is a region (xywh or polygon) or [c
 All scores are ratios of sums over sequences (:class:`Sums`), so the scores of any resampling of sequences are products
 with the same sums.
 
+A mark of frames (an attribute) restricts accuracy and failures to the frames that have it; in the expected overlap a
+fragment then weighs as much as the share of its frames that have it, the frame of the next start included.
+
 Two conventions, one switch:
 
 - ``pysot`` (default; the published scores). Accuracy: mean overlap of all valid frames, repetitions of a frame averaged
@@ -22,21 +25,17 @@ Two conventions, one switch:
 
 from collections.abc import Mapping
 from collections.abc import Sequence as List
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
+from lib.evaluation.regions import FAILURE, START, Overlap, Runs, collect
 from lib.evaluation.sequences import Sequence
-from lib.files import UserError
-from lib.geometry.polygons import Convention, polygon_overlap, rasterised_overlap
+from lib.geometry.polygons import Convention
 
 Array = NDArray[np.float64]
-Overlap = Literal["rasterised", "exact"]
 
-START, FAILURE, SKIPPED, REGION = 1, 2, 0, -1
 RESTART = 5  # frames from a failure to the next start
 BURN_IN = 10  # frames from a start on that accuracy ignores
 SENSITIVITY = 30  # frames over which reliability is the chance of no failure
@@ -48,23 +47,6 @@ INTERVALS = {
     "VOT2018": (100, 356),
     "VOT2019": (46, 291),
 }
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Overlaps of all runs of one tracker on all sequences, in the order of the sequences."""
-
-    overlaps: Array  # (F,) NaN where there is no region
-    wide: Array  # (F,) the same in an image one pixel wider and higher
-    codes: NDArray[np.int64]  # (F,) 1 start, 2 failure, 0 skipped, -1 a region
-    lengths: NDArray[np.int64]  # (K,) frames
-    sequence: NDArray[np.int64]  # (K,) which sequence
-    frames: NDArray[np.int64]  # (Q,) frames of each sequence
-
-    @property
-    def repetitions(self) -> NDArray[np.int64]:
-        """(Q,) runs of each sequence."""
-        return np.bincount(self.sequence, minlength=len(self.frames))
 
 
 @dataclass(frozen=True)
@@ -86,17 +68,14 @@ class Sums:
         accuracy; robustness: failures per 100 frames; failures: in total, mean over repetitions; failures_weighted:
         mean of the sequences weighted by length; reliability: exp(-30 failures_weighted / mean length); eao.
         """
-        w = np.ones(len(self.frames)) if weights is None else np.asarray(weights, np.float64)
-        frames, failures = w @ self.frames, w @ self.failures
-        weighted = _ratio(w @ (self.failures * self.frames), frames)
-        return {
-            "accuracy": _ratio(w @ self.overlap, w @ self.valid),
-            "robustness": 100 * _ratio(failures, frames),
-            "failures": failures,
-            "failures_weighted": weighted,
-            "reliability": np.exp(-SENSITIVITY * _ratio(weighted * w.sum(-1), frames)),
-            "eao": _mean_defined(_ratio(w @ self.curve[:, self.lengths], w @ self.alive[:, self.lengths])),
-        }
+        added = self.added()
+        return scores_of(added.sum(0) if weights is None else np.asarray(weights, np.float64) @ added)
+
+    def added(self) -> Array:
+        """(Q, C) what each sequence adds to the data set's totals, from which :func:`scores_of` makes scores."""
+        one = np.ones_like(self.frames)
+        columns = (self.overlap, self.valid, self.failures, self.frames, self.failures * self.frames, one)
+        return np.hstack([np.stack(columns, 1), self.curve[:, self.lengths], self.alive[:, self.lengths]])
 
     def values(self) -> dict[str, Array]:
         """(Q,) accuracy, robustness and failures of each sequence alone."""
@@ -106,31 +85,26 @@ class Sums:
             "failures": self.failures,
         }
 
-    def joined(self, other: "Sums") -> "Sums":
-        """The sequences of both, one after the other."""
-        width = max(self.curve.shape[1], other.curve.shape[1])
-
-        def pair(name: str) -> Array:
-            parts = [getattr(each, name) for each in (self, other)]
-            if parts[0].ndim == 2:
-                parts = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
-            return np.concatenate(parts)
-
-        return replace(
-            self,
-            overlap=pair("overlap"),
-            valid=pair("valid"),
-            failures=pair("failures"),
-            frames=pair("frames"),
-            curve=pair("curve"),
-            alive=pair("alive"),
-        )
-
     def expected_overlap(self) -> Array:
         """(L,) expected average overlap of a sequence of each length, from one frame on; NaN beyond all fragments."""
         curve = _ratio(self.curve.sum(0), self.alive.sum(0))
         curve[0] = self.first
         return curve
+
+
+def scores_of(totals: Array) -> dict[str, Array]:
+    """(...) scores of totals (..., C) of :meth:`Sums.added`."""
+    overlap, valid, failures, frames, by_length, count = np.moveaxis(totals[..., :6], -1, 0)
+    curve, alive = np.split(totals[..., 6:], 2, -1)
+    weighted = _ratio(by_length, frames)
+    return {
+        "accuracy": _ratio(overlap, valid),
+        "robustness": 100 * _ratio(failures, frames),
+        "failures": failures,
+        "failures_weighted": weighted,
+        "reliability": np.exp(-SENSITIVITY * _ratio(weighted * count, frames)),
+        "eao": _mean_defined(_ratio(curve, alive)),
+    }
 
 
 def evaluate(
@@ -149,104 +123,29 @@ def evaluate(
     return sums(runs, interval(dataset, runs.frames), convention=convention)
 
 
-# ----------------------------------------------------------------------------------------- overlaps of all frames
-
-
-def collect(
-    sequences: List[Sequence],
-    results: Mapping[str, Array | List[Array]],
-    *,
-    convention: Convention = "pysot",
-    overlap: Overlap = "rasterised",
-) -> Runs:
-    """Overlaps of every frame of every repetition, all at once."""
-    runs = [_as_runs(sequence, results[sequence.name]) for sequence in sequences]
-    rows = [row for run in runs for row in run]
-    repeated = [sequence for sequence, run in zip(sequences, runs, strict=True) for _ in run]
-    codes = np.concatenate([np.where(np.isnan(row[:, 1]), np.nan_to_num(row[:, 0]), REGION) for row in rows])
-    overlaps, wide = _overlaps(rows, repeated, convention, overlap)
-    return Runs(
-        overlaps=overlaps,
-        wide=wide,
-        codes=codes.astype(np.int64),
-        lengths=np.array([len(row) for row in rows]),
-        sequence=np.repeat(np.arange(len(sequences)), [len(run) for run in runs]),
-        frames=np.array([len(sequence) for sequence in sequences]),
-    )
-
-
-def _as_runs(sequence: Sequence, result: Array | List[Array]) -> list[Array]:
-    runs = [result] if isinstance(result, np.ndarray) and result.ndim == 2 else list(result)
-    for run in runs:
-        if len(run) != len(sequence):
-            raise UserError(f"{sequence.name}: a result must have {len(sequence)} rows, got {len(run)}; run it again")
-    if not runs:
-        raise UserError(f"{sequence.name}: at least one result must be there, got none")
-    return runs
-
-
-def _overlaps(
-    rows: list[Array], sequences: list[Sequence], convention: Convention, overlap: Overlap
-) -> tuple[Array, Array]:
-    """(F,) overlaps, and those in a wider image; runs with like regions are scored together."""
-    groups: dict[tuple[int, int, bool], list[int]] = {}
-    sizes = [sequence.image_size() for sequence in sequences]
-    for k, (row, sequence, size) in enumerate(zip(rows, sequences, sizes, strict=True)):
-        groups.setdefault((row.shape[1], sequence.truth.shape[1], size is None), []).append(k)
-    found = [np.empty((2, 0))] * len(rows)
-    for (_, _, unbounded), members in groups.items():
-        lengths = [len(rows[k]) for k in members]
-        track = torch.from_numpy(np.concatenate([rows[k] for k in members]))
-        truth = torch.from_numpy(np.concatenate([sequences[k].truth for k in members]))
-        bound = (
-            None if unbounded else torch.tensor([sizes[k] for k in members]).repeat_interleave(torch.tensor(lengths), 0)
-        )
-        both = _two_overlaps(track, truth, bound, convention, overlap)
-        for k, part in zip(members, np.split(both, np.cumsum(lengths)[:-1], 1), strict=True):
-            found[k] = part
-    inside, wide = np.concatenate(found, 1)
-    return inside, wide
-
-
-def _two_overlaps(
-    track: torch.Tensor, truth: torch.Tensor, size: torch.Tensor | None, convention: Convention, overlap: Overlap
-) -> Array:
-    """(2, F) overlaps in the image and in one a pixel wider and higher; NaN where either region is missing."""
-    values = np.full((2, len(track)), np.nan)
-    scored = (track.isfinite().all(1) & truth.isfinite().all(1)).nonzero()[:, 0]
-    a, b = track[scored], truth[scored]
-    if overlap == "exact":
-        values[:, scored] = polygon_overlap(a, b).numpy()
-        return values
-    bound = None if size is None else size[scored]
-    values[:, scored] = rasterised_overlap(a, b, bound, convention=convention).numpy()
-    if bound is not None and convention == "pysot":
-        far = torch.maximum(_farthest(a), _farthest(b))
-        beyond = (far > bound - 1).any(1).nonzero()[:, 0]  # all others are not clipped there
-        values[1, scored[beyond]] = rasterised_overlap(a[beyond], b[beyond], bound[beyond] + 1).numpy()
-    return values
-
-
-def _farthest(region: torch.Tensor) -> torch.Tensor:
-    """(F, 2) greatest x and y of each region."""
-    return region[:, :2] + region[:, 2:] if region.shape[1] == 4 else region.unflatten(1, (4, 2)).amax(1)
-
-
 # --------------------------------------------------------------------------------------------- sums of each sequence
 
 
-def sums(runs: Runs, interval: tuple[int, int], *, convention: Convention = "pysot") -> Sums:
-    """Sums of each sequence; ``interval`` of one-based lengths as in :data:`INTERVALS`."""
-    overlap, valid = _accuracy(runs, convention)
-    curve, alive = _fragments(runs, convention)
+def sums(
+    runs: Runs, interval: tuple[int, int], *, convention: Convention = "pysot", marked: NDArray[np.bool_] | None = None
+) -> Sums:
+    """Sums of each sequence; ``interval`` of one-based lengths as in :data:`INTERVALS`.
+
+    ``marked`` tells the frames that have an attribute, of all sequences one after another.
+    """
+    q = len(runs.frames)
+    owner = np.repeat(np.arange(q), runs.frames)
+    mark = np.ones(len(owner), np.bool_) if marked is None else marked
+    overlap, valid = _accuracy(runs, convention, mark)
+    curve, alive = _fragments(runs, convention, mark)
     vot = convention == "vot"
     low, high = interval if vot else (interval[0] - 1, interval[1] - 1)
-    failed = np.bincount(_sequence_of_frame(runs)[runs.codes == FAILURE], minlength=len(runs.frames))
+    failed = (runs.codes == FAILURE) & mark[_place(runs)]
     return Sums(
         overlap=overlap,
         valid=valid,
-        failures=failed / runs.repetitions,
-        frames=runs.frames.astype(np.float64),
+        failures=_add(np.repeat(runs.sequence, runs.lengths), failed, q) / runs.repetitions,
+        frames=_add(owner, mark, q),
         curve=curve,
         alive=alive,
         first=0.0 if vot else 1.0,
@@ -254,24 +153,27 @@ def sums(runs: Runs, interval: tuple[int, int], *, convention: Convention = "pys
     )
 
 
-def _accuracy(runs: Runs, convention: Convention) -> tuple[Array, Array]:
-    """Numerator and denominator (Q,) of accuracy."""
+def _accuracy(runs: Runs, convention: Convention, mark: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Numerator and denominator (Q,) of accuracy over the marked frames."""
     frame, start = np.arange(len(runs.codes)), _first_of_run(runs)
     since = frame - np.maximum.accumulate(np.where((runs.codes == START) | (frame == start), frame, 0))
     overlaps = runs.overlaps if convention == "vot" else runs.wide
-    valid = (since >= BURN_IN) & ~np.isnan(overlaps)
+    place, q = _place(runs), len(runs.frames)
+    valid = (since >= BURN_IN) & ~np.isnan(overlaps) & mark[place]
     if convention == "vot":  # the mean of each run, weighted by its length; 0 for a run without a valid frame
-        mean, _ = _means(
-            np.repeat(np.arange(len(runs.lengths)), runs.lengths)[valid], overlaps[valid], len(runs.lengths)
-        )
-        total = _add(runs.sequence, runs.lengths * mean, len(runs.frames))
-        return total / runs.repetitions, runs.frames.astype(np.float64)
-    first = np.cumsum(runs.frames) - runs.frames
-    place = np.repeat(first[runs.sequence], runs.lengths) + frame - start  # the same for all repetitions of a frame
+        run = np.repeat(np.arange(len(runs.lengths)), runs.lengths)
+        mean, _ = _means(run[valid], overlaps[valid], len(runs.lengths))
+        frames = _add(np.repeat(np.arange(q), runs.frames), mark, q)
+        return _add(runs.sequence, frames[runs.sequence] * mean, q) / runs.repetitions, frames
     mean, count = _means(place[valid], overlaps[valid], int(runs.frames.sum()))
-    owner = np.repeat(np.arange(len(runs.frames)), runs.frames)
-    q = len(runs.frames)
+    owner = np.repeat(np.arange(q), runs.frames)
     return _add(owner, mean, q), _add(owner, count > 0, q)
+
+
+def _place(runs: Runs) -> NDArray[np.int64]:
+    """(F,) index of a frame among the frames of all sequences, the same for all repetitions."""
+    first = np.cumsum(runs.frames) - runs.frames
+    return np.repeat(first[runs.sequence], runs.lengths) + np.arange(len(runs.codes)) - _first_of_run(runs)
 
 
 def _means(group: NDArray, values: Array, groups: int) -> tuple[Array, NDArray]:
@@ -285,7 +187,7 @@ def _add(group: NDArray, values: NDArray, groups: int) -> Array:
     return np.bincount(group, values, groups).astype(np.float64, copy=False)
 
 
-def _fragments(runs: Runs, convention: Convention) -> tuple[Array, Array]:
+def _fragments(runs: Runs, convention: Convention, mark: NDArray[np.bool_]) -> tuple[Array, Array]:
     """(Q, L) sums over fragments of their mean overlap in frames 1 .. t, and of their weights, where t is in them.
 
     A fragment goes from a start to the frame before the next one. Its overlap at frame j adds to all t >= j at which it
@@ -309,8 +211,8 @@ def _fragments(runs: Runs, convention: Convention) -> tuple[Array, Array]:
     else:
         longest = int(runs.frames.max())
         weight = (1 / runs.repetitions)[runs.sequence[run]]
-        weight[failed & (failure + RESTART == left)] *= (left / (left + 1))[failed & (failure + RESTART == left)]
         failed &= failure + RESTART <= left
+        weight = weight * _share_marked(mark, _place(runs)[opens], left, np.where(failed, failure + RESTART, left - 1))
     end = np.where(failed, longest, np.minimum(span, longest))
     counted = (step > 0) & ~np.isnan(runs.overlaps) & (step < end[fragment])
     q, width = len(runs.frames), longest + 1
@@ -323,13 +225,19 @@ def _fragments(runs: Runs, convention: Convention) -> tuple[Array, Array]:
     return curve, ended[:, ::-1].cumsum(1)[:, ::-1][:, 1:]
 
 
+def _share_marked(mark: NDArray[np.bool_], first: NDArray, left: NDArray, last: NDArray) -> Array:
+    """Share of marked frames in each fragment from place ``first`` to ``last`` frames on, both ends included.
+
+    Only ``left`` frames are there. A next start right after the last frame (last = left) is counted but not there, so
+    even when all frames are marked the fragment's share is m / (m + 1).
+    """
+    before = np.append(0, np.cumsum(mark))
+    return (before[first + np.minimum(last + 1, left)] - before[first]) / (last + 1)
+
+
 def _first_of_run(runs: Runs) -> NDArray[np.int64]:
     """(F,) index of the first frame of each frame's run."""
     return np.repeat(np.cumsum(runs.lengths) - runs.lengths, runs.lengths)
-
-
-def _sequence_of_frame(runs: Runs) -> NDArray[np.int64]:
-    return np.repeat(runs.sequence, runs.lengths)
 
 
 def interval(dataset: str, lengths: ArrayLike) -> tuple[int, int]:

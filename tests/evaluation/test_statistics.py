@@ -6,9 +6,13 @@ import pytest
 from lib.evaluation import otb, statistics
 
 
-def mean_score(values):
-    values = np.asarray(values, float)
-    return lambda weights: weights @ values / weights.sum(-1)
+def added(values):
+    """Totals of the mean: sum and count."""
+    return np.stack([np.asarray(values, float), np.ones(len(values))], 1)
+
+
+def mean_of(totals):
+    return totals[..., 0] / totals[..., 1]
 
 
 def test_draws_are_resamples_and_the_same_each_time():
@@ -53,26 +57,26 @@ def test_paired_difference():
     rng = np.random.default_rng(2)
     a = rng.normal(size=40)
     b = a - 0.1 + 0.05 * rng.normal(size=40)  # a little worse, nearly everywhere
-    found = statistics.paired(mean_score(np.concatenate([a, b])), 40)
+    found = statistics.paired(added(a), added(b), mean_of)
     assert found.value == pytest.approx(np.mean(a - b), abs=1e-12)
     np.testing.assert_allclose([found.low, found.high], statistics.interval(a - b), atol=1e-12)
     assert found.p == pytest.approx(1 / 10_001)
-    back = statistics.paired(mean_score(np.concatenate([b, a])), 40)
+    back = statistics.paired(added(b), added(a), mean_of)
     assert back.value == pytest.approx(-found.value) and back.p == found.p
 
 
 def test_p_is_exact_for_few_sequences():
     """Five sequences, all in favour: 2 of the 32 ways of swapping are as great."""
-    found = statistics.paired(mean_score([1, 2, 3, 4, 5, 0, 0, 0, 0, 0]), 5)
+    found = statistics.paired(added([1, 2, 3, 4, 5]), added([0] * 5), mean_of)
     assert found.p == pytest.approx(2 / 32, abs=0.01)
-    same = statistics.paired(mean_score([1, 2, 1, 2]), 2)
+    same = statistics.paired(added([1, 2]), added([1, 2]), mean_of)
     assert same.value == 0 and same.p == 1
 
 
 def test_p_is_uniform_without_a_difference():
     rng = np.random.default_rng(3)
     values = rng.normal(size=(150, 2 * 20))
-    p = [statistics.paired(mean_score(row), 20, resamples=200).p for row in values]
+    p = [statistics.paired(added(row[:20]), added(row[20:]), mean_of, resamples=200).p for row in values]
     assert 0.02 <= np.mean(np.array(p) <= 0.1) <= 0.18
 
 
@@ -84,4 +88,3 @@ def test_scores_of_curves_are_linear_in_weights():
     got = curves.scores(weights)["auc"]
     each = curves.values()["auc"]
     np.testing.assert_allclose(got, [each.mean(), (2 * each[1] + each[2]) / 3])
-    assert curves.joined(curves).success.shape == (6, 21)
