@@ -1,4 +1,4 @@
-"""Every model of the zoo at a quarter of its width: learns, is saved and loaded, fused. And the table of them all.
+"""Every model of the zoo at a quarter of its width: learns, is saved, loaded and fused, tracks. And the table of them.
 
 Axes: N = 2 pairs, A = 5 anchors, 7 x 7 cells of a response.
 """
@@ -7,6 +7,7 @@ import importlib.util
 import re
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ from lib.losses.regression import weighted_l1
 from lib.models import zoo
 from lib.models.heads import logit
 from lib.models.weights import load_model
+from lib.tracker.family import Family
+from lib.tracker.live import LiveTracker
 
-WIDTH, PAIRS, CELLS, ANCHORS, STEPS = 0.25, 2, 7, 5, 20
+WIDTH, PAIRS, CELLS, ANCHORS, STEPS, FRAMES = 0.25, 2, 7, 5, 20, 20
 
 
 def scene() -> tuple[Tensor, Tensor]:
@@ -62,7 +65,7 @@ def parts(prediction: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("arch", zoo.names())
-def test_it_learns_is_saved_and_loaded_and_fused(arch, tmp_path):
+def test_it_learns_is_saved_loaded_and_fused_and_tracks(arch, tmp_path):
     torch.manual_seed(0)
     model = zoo.build(arch, width=WIDTH)
     losses = train(model, STEPS)
@@ -80,6 +83,14 @@ def test_it_learns_is_saved_and_loaded_and_fused(arch, tmp_path):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * theirs.abs().max().item())
     assert not any(p.requires_grad for p in fused.parameters()) and not fused.training
     assert not [m for m in fused.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    tracker = LiveTracker(Family(fused, ratios=loaded.ratios, scales=loaded.scales))
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES + 1, 60, 80, 3), np.uint8)
+    tracker.init(frames[0], (30, 20, 16, 14))
+    for frame in frames[1:]:
+        box, score = tracker.update(frame)
+        assert np.isfinite(box).all() and (box[2:] >= 10).all() and (box[2:] <= (80, 60)).all() and 0 <= score <= 1
+        assert (box[:2] + box[2:] / 2 >= 0).all() and (box[:2] + box[2:] / 2 <= (80, 60)).all()
 
 
 @pytest.mark.parametrize("arch", ["SiamFCRes22", "SiamRPNRes22", "SiamRPNAlexDW"])
@@ -168,6 +179,6 @@ def test_the_example_of_a_new_backbone_works_as_it_stands(tmp_path, monkeypatch)
     spec.loader.exec_module(tiny)
     monkeypatch.setitem(zoo.BACKBONES, "Tiny", tiny.TinyNet)
     assert {"SiamFCTiny", "SiamRPNTiny", "SiamRPNTinyDW"} <= set(zoo.names())
-    test_it_learns_is_saved_and_loaded_and_fused("SiamFCTiny", tmp_path)
+    test_it_learns_is_saved_loaded_and_fused_and_tracks("SiamFCTiny", tmp_path)
     facts = zoo.facts("SiamFCTiny")
     assert (facts.stride, facts.receptive_field) == (8, 95) and facts.feature_sides == (5, 21)
