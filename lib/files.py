@@ -39,23 +39,27 @@ def run_script(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:  # full, read-only or vanished: nothing that a traceback would explain
+        if error.filename is None and error.errno not in CURES:  # not about a file
+            raise
         sys.exit(_say(f"{Path(sys.argv[0]).name}: {_refusal(error)}", 2))
     except KeyboardInterrupt:
         sys.exit(_say(f"{Path(sys.argv[0]).name}: interrupted; what is on disk is complete, run again to go on", 130))
 
 
+CURES = {
+    errno.ENOSPC: "free some space, then run again",
+    errno.EDQUOT: "free some space, then run again",
+    errno.EACCES: "give yourself the right, or name another place",
+    errno.EPERM: "give yourself the right, or name another place",
+    errno.EROFS: "name another place",
+    errno.ENOENT: "put it back, or correct the path",
+}
+
+
 def _refusal(error: OSError) -> str:
     """What the system refused, of which file, and what to do."""
-    cures = {
-        errno.ENOSPC: "free some space, then run again",
-        errno.EDQUOT: "free some space, then run again",
-        errno.EACCES: "give yourself the right, or name another place",
-        errno.EPERM: "give yourself the right, or name another place",
-        errno.EROFS: "name another place",
-        errno.ENOENT: "put it back, or correct the path",
-    }
-    cure = cures.get(error.errno or 0, "mend that, then run again")
     where = f"{error.filename}: " if error.filename else ""
+    cure = CURES.get(error.errno or 0, "mend that, then run again")
     return f"files must be readable and writable, {where}{error.strerror or error}: {cure}"
 
 

@@ -36,7 +36,7 @@ def read_yaml(path: str | Path) -> YamlFile:
         _refuse_twins(path, node, set())
         return YamlFile(path, yaml.safe_load(text), node)
     except OSError as error:
-        raise UserError(f"settings file {path} cannot be read: {error.strerror or error}") from None
+        raise UserError(f"settings file {path} cannot be read: {error.strerror or error}; check the path") from None
     except UnicodeDecodeError:
         raise UserError(f"settings file {path} must be UTF-8 text") from None
     except yaml.MarkedYAMLError as error:

@@ -148,13 +148,15 @@ def _start_boxes(xywh: ArrayLike, shape: tuple[int, ...]) -> Array:
     for x, y, w, h in np.atleast_2d(boxes).tolist():
         box = f"the box {x:g},{y:g},{w:g},{h:g} (x,y,width,height)"
         if not all(map(math.isfinite, (x, y, w, h))):
-            raise UserError(f"a start box must be of finite numbers, got {box}")
+            raise UserError(f"a start box must be of finite numbers, got {box}: correct it")
         if w < LEAST_SIDE or h < LEAST_SIDE:
             raise UserError(f"a target must be {LEAST_SIDE} pixels wide and high at least, got {box}: draw it larger")
         if x + w <= 0 or y + h <= 0 or x >= width or y >= height:
-            raise UserError(f"a start box must lie in the frame of {width} x {height} pixels, got {box}")
+            raise UserError(f"a start box must lie in the frame of {width} x {height} pixels, got {box}: correct it")
         if w > width + 1 or h > height + 1:
-            raise UserError(f"a target must not be larger than the frame of {width} x {height} pixels, got {box}")
+            raise UserError(
+                f"a target must not be larger than the frame of {width} x {height} px, got {box}: correct it"
+            )
     return boxes
 
 
