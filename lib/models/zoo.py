@@ -6,39 +6,8 @@ SESiamFCResNet22, SESiamRPNRes22, SESiamRPNRes22DW: the same on scale-equivarian
 A backbone is a module (N, 3, H, W) -> (N, channels, H', W') that takes ``width``, has ``channels``, ``stride`` (pixels
 a cell), ``receptive_field`` (pixels a cell sees), ``stages()`` for staged unfreezing, ``closing_layers()`` (a factor on
 their weights and biases multiplies the features) and ``fused()`` for inference, and whose cells never saw padding.
-Adding one is a file and a line of ``BACKBONES``::
-
-    import torch
-    from torch import Tensor, nn
-
-    from lib.models.backbones.cir_net import Stages
-    from lib.models.layers.cir import crop, initialise, scaled
-    from lib.models.layers.folded import FoldedConv
-
-
-    class TinyNet(nn.Module):
-        stride, receptive_field = 8, 95  # conv 11, two pools +4 and +8 px, conv 3x3 +8 and 9x9 +64 px
-
-        def __init__(self, *, width: float = 1.0) -> None:
-            super().__init__()
-            one, two, self.channels = (scaled(c, width) for c in (32, 64, 128))
-            self.stem = nn.Sequential(nn.Conv2d(3, one, 11, 2), nn.BatchNorm2d(one), nn.ReLU(), nn.MaxPool2d(3, 2))
-            self.middle = nn.Sequential(nn.Conv2d(one, two, 3), nn.BatchNorm2d(two), nn.ReLU(), nn.MaxPool2d(3, 2))
-            self.last = nn.Conv2d(two, self.channels, 9, padding=4)  # as an example of padding ...
-            self.apply(initialise)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return crop(self.last(self.middle(self.stem(x))), 4)  # ... the cells that saw it are dropped
-
-        def stages(self) -> Stages:
-            return Stages(stage2=[self.last], stage1=[self.middle], stem=[self.stem])
-
-        def closing_layers(self) -> list[nn.Module]:
-            return [self.last]
-
-        def fused(self) -> nn.Module:
-            folded = (FoldedConv(conv, norm, relu=True) for conv, norm, *_ in (self.stem, self.middle))
-            return nn.Sequential(next(folded), self.stem[3], next(folded), self.middle[3], FoldedConv(self.last))
+Adding one is a file and a line of ``BACKBONES``; README
+shows it.
 """
 
 import difflib
