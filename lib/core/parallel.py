@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -60,7 +61,7 @@ def spread(work: Callable[..., Result], tasks: Sequence[Any], places: Sequence[t
         for task in tasks:
             yield work(task, places[0])
         return
-    run = f"siamese-{os.getpid()}"
+    run = f"siamese-{os.getpid()}-{zlib.crc32(str(places).encode())}"
     calls = (joblib.delayed(_work)(work, task, list(places), run) for task in tasks)
     yield from joblib.Parallel(n_jobs=len(places), batch_size=1, return_as="generator")(calls)
 

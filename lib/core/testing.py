@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lib.core.checkpoint import checkpoint_path, epochs_on_disk
 from lib.core.device import prepare_process
 from lib.core.parallel import spread
-from lib.core.scoring import HEADLINE, Scores, Stage, score
+from lib.core.scoring import HEADLINE, NAMES, Stage, score
 from lib.core.subject import Subject, add_options, add_result_options, home_of, hyper_parameters, places_of, subject_of
 from lib.core.summary import table_row
 from lib.evaluation.report import terminal_table
@@ -174,16 +174,13 @@ def score_epochs(args: argparse.Namespace, checkpoints: Mapping[int, Path]) -> s
         begin_results(task.folder, task.subject.weights, hyper)
     run_all(track_task, list(tasks.values()), places, args.dataset, "epoch")
     scores = {epoch: score(stage, stage.read(task.folder)) for epoch, task in tasks.items()}
-    best = max(scores, key=lambda epoch: _headline(scores[epoch], stage.kind))
+    headline = HEADLINE[stage.kind]
+    known = [epoch for epoch, each in scores.items() if not math.isnan(each.mean[headline])]
+    best = max(known, key=lambda epoch: scores[epoch].mean[headline], default=None)
     rows = [replace(table_row(f"epoch {e}", each), note="best" if e == best else "") for e, each in scores.items()]
-    return (
-        f"{terminal_table(rows)}\nresults: {first.results(args.result_path, f'{arch}_e*')}\nbest: {checkpoints[best]}"
-    )
-
-
-def _headline(scores: Scores, kind: str) -> float:
-    value = scores.mean[HEADLINE[kind]]
-    return -math.inf if math.isnan(value) else value
+    told = checkpoints[best] if best is not None else f"not known, {NAMES[headline]} needs longer sequences"
+    folder = first.results(args.result_path, f"{arch}_e*")
+    return f"{terminal_table(rows)}\nresults: {folder}\nbest: {told}"
 
 
 def epoch_of(path: str | Path) -> int:
