@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from lib.core.evaluation_args import finish, parser, task
-from lib.evaluation.leaderboard import FRAME_COLUMNS, FRAME_LEGEND, VOT_LEGEND, vot_board
+from lib.evaluation.boards import FRAME_COLUMNS, FRAME_LEGEND, VOT_COLUMNS, VOT_LEGEND, vot_board
+from lib.evaluation.leaderboard import INTERVALS
 from lib.files import run_script
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     torch.set_num_threads(1)  # many small operations: a second thread costs more than it brings
     board = vot_board(job.dataset, job.sequences, job.folders, with_frames=True)
     print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table(FRAME_COLUMNS)}\n{FRAME_LEGEND}\n")
-    print(f"{board.table()}\n{VOT_LEGEND}")
+    print(f"{board.table(VOT_COLUMNS)}\n{VOT_LEGEND}; {INTERVALS}")
     job.options.csv = job.options.csv or str(Path(job.options.result_path) / f"{job.dataset}.csv")
     finish(board, job.options)
     print(f"all scores with intervals: {job.options.csv}")

@@ -5,7 +5,8 @@ python lib/core/eval_otb.py --dataset OTB2015 --dataset_root DIR --result_path .
 """
 
 from lib.core.evaluation_args import finish, parser, task
-from lib.evaluation.leaderboard import OTB_LEGEND, otb_board
+from lib.evaluation.boards import OTB_COLUMNS, OTB_LEGEND, otb_board
+from lib.evaluation.leaderboard import INTERVALS
 from lib.files import run_script
 
 
@@ -13,7 +14,7 @@ def main() -> None:
     """Read, score, print."""
     job = task(parser("Score trackers on OTB.", dataset="OTB2015"))
     board = otb_board(job.sequences, job.folders)
-    print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table()}\n{OTB_LEGEND}")
+    print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table(OTB_COLUMNS)}\n{OTB_LEGEND}; {INTERVALS}")
     finish(board, job.options)
 
 

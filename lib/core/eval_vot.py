@@ -7,7 +7,8 @@ python lib/core/eval_vot.py --dataset VOT2018 --truth VOT2018.json --result_path
 import torch
 
 from lib.core.evaluation_args import finish, parser, task
-from lib.evaluation.leaderboard import VOT_LEGEND, vot_board
+from lib.evaluation.boards import VOT_COLUMNS, VOT_LEGEND, vot_board
+from lib.evaluation.leaderboard import INTERVALS
 from lib.files import run_script
 
 
@@ -25,7 +26,7 @@ def main() -> None:
         convention=job.options.convention,
         overlap="exact" if job.options.exact else "rasterised",
     )
-    print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table()}\n{VOT_LEGEND}")
+    print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table(VOT_COLUMNS)}\n{VOT_LEGEND}; {INTERVALS}")
     finish(board, job.options)
 
 

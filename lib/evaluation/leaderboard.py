@@ -1,54 +1,64 @@
-"""Trackers' result folders -> a table with intervals, the scores as json or csv, and a line for whatever was wrong."""
+"""Trackers' scores with intervals and paired tests, as a table on the terminal, csv, LaTeX and json."""
 
 import csv
 import io
 import json
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as List
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lib.evaluation import otb, statistics, trackers, vot
-from lib.evaluation.framewise import Framewise, framewise
-from lib.evaluation.sequences import Sequence
+from lib.evaluation import statistics
 from lib.files import UserError
-from lib.geometry.polygons import Convention
 
 Array = NDArray[np.float64]
 
 Column = tuple[str, str, int]  # score, its title, decimals
 
-OTB_COLUMNS: list[Column] = [
-    ("auc", "AUC", 3),
-    ("precision", "precision", 3),
-    ("norm_precision", "norm. precision", 3),
-]
-VOT_COLUMNS: list[Column] = [
-    ("accuracy", "A", 3),
-    ("robustness", "R", 3),
-    ("failures_weighted", "R weighted", 3),
-    ("failures", "failures", 1),
-    ("eao", "EAO", 3),
-]
-FRAME_COLUMNS: list[Column] = [
-    ("distance_precision", "precision", 3),
-    ("distance_precision_mean", "by sequence", 3),
-    ("average_overlap", "overlap", 3),
-    ("average_overlap_mean", "by sequence", 3),
-    ("centre_error", "centre error", 2),
-    ("centre_error_mean", "by sequence", 2),
-    ("failures", "failures", 1),
-]
-INTERVALS = "[95 % intervals: bootstrap over sequences; p: paired randomisation test]"
-OTB_LEGEND = f"AUC of success; precision at 20 px; normalised precision at 0.2; {INTERVALS}"
-VOT_LEGEND = f"R: failures per 100 frames; R weighted: failures, weighted by length; {INTERVALS}"
-FRAME_LEGEND = (
-    "frames with a box: precision within 20 px, mean overlap, mean centre error in px; each over all frames pooled,"
-    " then as the mean of sequences; frames after a failure have no box, so read the failures beside"
-)
+LOWER_IS_BETTER = {"robustness", "failures", "failures_weighted", "centre_error", "centre_error_mean"}
+INTERVALS = "[95 % intervals: bootstrap over sequences; p: paired randomisation test against the best]"
+
+
+class Parts(Protocol):
+    """What each sequence adds to a data set's totals, and the scores that follow from them."""
+
+    def added(self) -> Array: ...
+
+    def scores(self, weights: ArrayLike | None = None) -> dict[str, Array]: ...
+
+    def values(self) -> dict[str, Array]: ...
+
+
+ScoresOf = Callable[[Array], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number with its interval, and how likely the best tracker is no better."""
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+
+    def text(self, places: int) -> str:
+        """``0.612 [0.571, 0.650]``."""
+        if not np.isfinite(self.value):
+            return "-"
+        text = f"{self.value:.{places}f}"
+        return text + (f" [{self.low:.{places}f}, {self.high:.{places}f}]" if np.isfinite(self.low + self.high) else "")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A tracker on the part of the data set that has an attribute."""
+
+    names: list[str]  # of the sequences
+    added: Array  # (Q, C) what each adds to the totals
+    cells: dict[str, Cell]  # score -> its value there
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,15 @@ class Entry:
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     sequences: dict[str, dict[str, float]]  # sequence -> its scores
-    parts: otb.Curves | vot.Sums  # from which the scores of any weighting of its sequences follow
+    parts: Parts  # from which the scores of any weighting of its sequences follow
+    scores_of: ScoresOf  # scores of totals
     note: str = ""
+    p: float = np.nan  # of the headline score, against the best tracker
+    attributes: dict[str, Share] = field(default_factory=dict)
+
+    def cell(self, score: str) -> Cell:
+        """A score with its interval."""
+        return Cell(self.scores.get(score, np.nan), *self.intervals.get(score, (np.nan, np.nan)))
 
 
 @dataclass
@@ -71,120 +88,187 @@ class Board:
     columns: list[Column]
     entries: list[Entry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    attributes: dict[str, int] = field(default_factory=dict)  # attribute -> how many sequences have it
 
     def table(self, columns: List[Column] | None = None) -> str:
         """Aligned text: a line a tracker, each score with its interval."""
-        columns = columns or self.columns
+        columns = self._shown(columns)
         lines = [["", *(title for _, title, _ in columns), ""]]
-        lines += [[e.name, *(_cell(e, name, places) for name, _, places in columns), e.note] for e in self.entries]
-        widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-        padded = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+        lines += [[e.name, *(e.cell(name).text(places) for name, _, places in columns), e.note] for e in self.entries]
+        return aligned(lines)
 
-    def json(self) -> str:
-        """{tracker: {score: value}}; what cannot be scored is null."""
-        data = {e.name: {k: v if np.isfinite(v) else None for k, v in e.scores.items()} for e in self.entries}
+    def attribute_table(self) -> str:
+        """Aligned text: a line an attribute, each tracker's headline score; ``*``: p < .05 against the best."""
+        places = next(places for name, _, places in self.columns if name == self.headline)
+        lines = [["", "sequences", *(entry.name for entry in self.entries)]]
+        for name, count in self.attributes.items():
+            cells = [_headline(entry, name, self.headline) for entry in self.entries]
+            lines.append([name, str(count), *(cell.text(places) + ("*" if cell.p < 0.05 else "") for cell in cells)])
+        return aligned(lines)
+
+    def json(self, *, full: bool = False) -> str:
+        """{tracker: {score: value}}, what cannot be scored null; ``full`` adds intervals, p, sequences, attributes."""
+        data: dict[str, dict[str, Any]] = {}
+        for entry in self.entries:
+            data[entry.name] = {name: finite(value) for name, value in entry.scores.items()}
+            if full:
+                data[entry.name] |= _details(entry)
         return json.dumps(data, indent=1) + "\n"
 
     def csv(self) -> str:
-        """A line a tracker: each score with the ends of its interval."""
+        """A line a tracker: each score with the ends of its interval; then, if any, a line a tracker and attribute."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = list(self.entries[0].scores)
-        writer.writerow(["tracker", *(f"{name}{end}" for name in names for end in ("", " low", " high")), "note"])
+        parts = ["attribute"] if self.attributes else []
+        writer.writerow(
+            ["tracker", *parts, *(f"{name}{end}" for name in names for end in ("", " low", " high")), "p", "note"]
+        )
         for entry in self.entries:
-            cells: list[Any] = [entry.name]
-            for name in names:
-                triple = (entry.scores[name], *entry.intervals.get(name, (np.nan, np.nan)))
-                cells += [f"{number:.6g}" if np.isfinite(number) else "" for number in triple]
-            writer.writerow([*cells, entry.note])
+            whole = {name: entry.cell(name) for name in names}
+            shares = {name: share.cells for name, share in entry.attributes.items()}
+            for part, cells in {"": whole, **shares}.items():
+                p = _headline(entry, part, self.headline).p if part else entry.p
+                triples = [cells.get(name, Cell(np.nan)) for name in names]
+                numbers = [_digits(number) for cell in triples for number in (cell.value, cell.low, cell.high)]
+                writer.writerow([entry.name, *([part] if parts else []), *numbers, _digits(p), entry.note])
         return text.getvalue()
 
+    def latex(self, columns: List[Column] | None = None) -> str:
+        """A table for booktabs: the best of each column in bold, intervals small, p in the last column."""
+        columns = self._shown(columns)
+        best = {name: self._best(name) for name, _, _ in columns}
+        lines = [f"\\begin{{tabular}}{{l{'c' * len(columns)}c}}", "\\toprule"]
+        lines += [" & ".join(["Tracker", *(_escaped(title) for _, title, _ in columns), "$p$"]) + " \\\\", "\\midrule"]
+        for entry in self.entries:
+            cells = [_latex_cell(entry.cell(name), places, entry is best[name]) for name, _, places in columns]
+            p = f"{entry.p:.2g}" if np.isfinite(entry.p) else "--"
+            lines.append(" & ".join([_escaped(entry.name), *cells, p]) + " \\\\")
+        return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
-def otb_board(sequences: List[Sequence], folders: List[Path], *, compare: bool = True) -> Board:
-    """Score the trackers in ``folders`` by the one-pass protocol."""
-    board = Board("auc", OTB_COLUMNS)
-    for folder in folders:
-        read = trackers.read_all(folder, sequences, "otb")
-        if kept := _kept(folder, read, sequences, board):
-            board.entries.append(_entry(folder, kept, sequences, otb.evaluate(kept, read.tracks())))
-    return _finish(board, compare)
+    def _shown(self, columns: List[Column] | None) -> list[Column]:
+        """The columns that any tracker has a score in."""
+        return [column for column in columns or self.columns if any(column[0] in e.scores for e in self.entries)]
 
-
-def vot_board(
-    dataset: str,
-    sequences: List[Sequence],
-    folders: List[Path],
-    *,
-    convention: Convention = "pysot",
-    overlap: vot.Overlap = "rasterised",
-    with_frames: bool = False,
-    compare: bool = True,
-) -> Board:
-    """Score the trackers in ``folders`` by the reset protocol; ``with_frames`` adds the scores frame by frame."""
-    board = Board("eao", VOT_COLUMNS)
-    interval = vot.interval(dataset, [len(sequence) for sequence in sequences])
-    for folder in folders:
-        read = trackers.read_all(folder, sequences, "vot")
-        if kept := _kept(folder, read, sequences, board):
-            runs = vot.collect(kept, read.runs, convention=convention, overlap=overlap)
-            frames = framewise(kept, read.runs, runs) if with_frames else None
-            sums = vot.sums(runs, interval, convention=convention)
-            board.entries.append(_entry(folder, kept, sequences, sums, frames))
-    return _finish(board, compare)
+    def _best(self, score: str) -> Entry | None:
+        known = [entry for entry in self.entries if np.isfinite(entry.scores.get(score, np.nan))]
+        choose = min if score in LOWER_IS_BETTER else max
+        return choose(known, key=lambda entry: entry.scores[score]) if known else None
 
 
-def _cell(entry: Entry, name: str, places: int) -> str:
-    value, (low, high) = entry.scores[name], entry.intervals.get(name, (np.nan, np.nan))
-    text = f"{value:.{places}f}" if np.isfinite(value) else "-"
-    return text + (f" [{low:.{places}f}, {high:.{places}f}]" if np.isfinite(low) and np.isfinite(high) else "")
+def _headline(entry: Entry, attribute: str, headline: str) -> Cell:
+    share = entry.attributes.get(attribute)
+    return share.cells[headline] if share else Cell(np.nan)
 
 
-def _kept(folder: Path, read: trackers.Results, sequences: List[Sequence], board: Board) -> list[Sequence]:
-    """The sequences that have a result."""
-    board.problems += read.problems
-    kept = [sequence for sequence in sequences if sequence.name in read.runs]
-    if not kept:
-        board.problems.append(f"{folder}: nothing in it can be scored, the tracker is left out")
-    return kept
+def aligned(lines: list[list[str]]) -> str:
+    """Columns of text, each as wide as its widest cell."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    padded = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
-def _entry(
-    folder: Path,
-    kept: list[Sequence],
-    sequences: List[Sequence],
-    parts: otb.Curves | vot.Sums,
-    frames: Framewise | None = None,
-) -> Entry:
-    once = parts.scores() | (frames.scores() if frames else {})
-    scores = {name: float(value) for name, value in once.items()}
-    intervals = {}
-    if len(kept) > 1:
-        weights = statistics.draws(len(kept))
-        for name, samples in (parts.scores(weights) | (frames.scores(weights) if frames else {})).items():
-            low, high = statistics.bounds(samples, scores[name])
-            intervals[name] = (float(low), float(high))
-    values = parts.values()
-    each = {s.name: {name: float(value[q]) for name, value in values.items()} for q, s in enumerate(kept)}
-    note = "" if len(kept) == len(sequences) else f"{len(kept)} of {len(sequences)} sequences"
-    return Entry(folder.name, scores, intervals, each, parts, note)
+def finite(value: float) -> float | None:
+    """The value, None where it is no number: json has no NaN."""
+    return value if np.isfinite(value) else None
 
 
-def _finish(board: Board, compare: bool) -> Board:
-    """Best first; each other one compared with the best, where both have the same sequences."""
+def _details(entry: Entry) -> dict[str, Any]:
+    attributes = {
+        name: {score: [finite(c.value), finite(c.low), finite(c.high)] for score, c in share.cells.items()}
+        for name, share in entry.attributes.items()
+    }
+    return {
+        "intervals": {name: [finite(low), finite(high)] for name, (low, high) in entry.intervals.items()},
+        "p": finite(entry.p),
+        "note": entry.note,
+        "sequences": {
+            name: {score: finite(value) for score, value in scores.items()} for name, scores in entry.sequences.items()
+        },
+        **({"attributes": attributes} if attributes else {}),
+    }
+
+
+def _digits(number: float) -> str:
+    return f"{number:.6g}" if np.isfinite(number) else ""
+
+
+def _escaped(text: str) -> str:
+    for sign in ("\\", "&", "%", "$", "#", "_", "{", "}"):
+        text = text.replace(sign, "\\textbackslash " if sign == "\\" else f"\\{sign}")
+    return text
+
+
+def _latex_cell(cell: Cell, places: int, best: bool) -> str:
+    if not np.isfinite(cell.value):
+        return "--"
+    text = f"\\textbf{{{cell.value:.{places}f}}}" if best else f"{cell.value:.{places}f}"
+    interval = cell.text(places).partition(" ")[2]
+    return text + (f" {{\\scriptsize {interval}}}" if interval else "")
+
+
+# ------------------------------------------------------------------------------------------------- filling a board
+
+
+def bootstrap(scores: Callable[[Array], Mapping[str, Array]], sequences: int) -> dict[str, tuple[float, float]]:
+    """Intervals of ``scores(weights)``; none for a single sequence."""
+    if sequences < 2:
+        return {}
+    once, samples = scores(np.ones((1, sequences))), scores(statistics.draws(sequences))
+    limits = {name: statistics.bounds(samples[name], value[0]) for name, value in once.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
+
+
+def finish(board: Board, compare: bool = True) -> Board:
+    """Best first; each other one compared with the best, on the sequences that both have."""
     if not board.entries:
         raise UserError("at least one tracker must have results that can be scored: " + "; ".join(board.problems[:3]))
     board.entries.sort(key=lambda entry: (-np.nan_to_num(entry.scores[board.headline], nan=-1), entry.name))
     best = board.entries[0]
     for k, entry in enumerate(board.entries[1:] if compare else (), 1):
-        if entry.sequences.keys() == best.sequences.keys():
-            p = against(best, entry, board.headline).p
-            remark = f"behind {best.name}: p = {p:.2g}" if np.isfinite(p) else ""
-            board.entries[k] = replace(entry, note="; ".join(filter(None, (entry.note, remark))))
+        found, common = against(best, entry, board.headline)
+        if np.isfinite(found.p):
+            part = "" if common == len(best.sequences) == len(entry.sequences) else f" on {common} common ones"
+            note = "; ".join(filter(None, (entry.note, f"behind {best.name}: p = {found.p:.2g}{part}")))
+            board.entries[k] = replace(entry, note=note, p=found.p)
+    for attribute in board.attributes if compare else ():
+        _compare_shares(board, attribute)
     return board
 
 
-def against(a: Entry, b: Entry, score: str) -> statistics.Difference:
-    """The paired test of two trackers that have the same sequences."""
-    scores_of = otb.scores_of if isinstance(a.parts, otb.Curves) else vot.scores_of
-    return statistics.paired(a.parts.added(), b.parts.added(), lambda totals: scores_of(totals)[score])
+def against(a: Entry, b: Entry, score: str) -> tuple[statistics.Difference, int]:
+    """The paired test of two trackers on the sequences that both have, and how many these are."""
+    first = Share(list(a.sequences), a.parts.added(), {})
+    return _paired(first, Share(list(b.sequences), b.parts.added(), {}), a.scores_of, score)
+
+
+def _paired(a: Share, b: Share, scores_of: ScoresOf, score: str) -> tuple[statistics.Difference, int]:
+    common = set(a.names) & set(b.names)
+    first, second = (each.added[[name in common for name in each.names]] for each in (a, b))
+    if not common:
+        return statistics.Difference(np.nan, np.nan, np.nan, np.nan), 0
+    return statistics.paired(first, second, lambda totals: scores_of(totals)[score]), len(common)
+
+
+def share_of(names: list[str], added: Array, scores_of: ScoresOf) -> Share:
+    """Scores with intervals on sequences that add these rows (Q, C)."""
+
+    def scores(weights: Array) -> Mapping[str, Array]:
+        return scores_of(weights @ added)
+
+    limits = bootstrap(scores, len(names))
+    values = scores(np.ones((1, len(names))))
+    cells = {name: Cell(float(value[0]), *limits.get(name, (np.nan, np.nan))) for name, value in values.items()}
+    return Share(names, added, cells)
+
+
+def _compare_shares(board: Board, attribute: str) -> None:
+    """Adds p to the headline score of all but the best tracker on an attribute."""
+    there = [e for e in board.entries if np.isfinite(_headline(e, attribute, board.headline).value)]
+    best = max(there, key=lambda entry: _headline(entry, attribute, board.headline).value, default=None)
+    for entry in there:
+        if entry is not best and best is not None:
+            shares = best.attributes[attribute], entry.attributes[attribute]
+            found, _ = _paired(*shares, entry.scores_of, board.headline)
+            cells = entry.attributes[attribute].cells
+            cells[board.headline] = replace(cells[board.headline], p=found.p)

@@ -52,7 +52,7 @@ def collect(
     rows = [row for run in runs for row in run]
     repeated = [sequence for sequence, run in zip(sequences, runs, strict=True) for _ in run]
     codes = np.concatenate([np.where(np.isnan(row[:, 1]), np.nan_to_num(row[:, 0]), REGION) for row in rows])
-    overlaps, wide = _overlaps(rows, repeated, convention, overlap)
+    overlaps, wide = overlaps_of(rows, repeated, convention, overlap)
     return Runs(
         overlaps=overlaps,
         wide=wide,
@@ -73,10 +73,13 @@ def _as_runs(sequence: Sequence, result: Array | List[Array]) -> list[Array]:
     return runs
 
 
-def _overlaps(
-    rows: list[Array], sequences: list[Sequence], convention: Convention, overlap: Overlap
+def overlaps_of(
+    rows: List[Array], sequences: List[Sequence], convention: Convention, overlap: Overlap
 ) -> tuple[Array, Array]:
-    """(F,) overlaps, and those in a wider image; runs with like regions are scored together."""
+    """(F,) overlaps of runs, and those in a wider image, NaN where a region is missing.
+
+    ``rows`` and ``sequences`` pair by pair; runs with like regions are scored together.
+    """
     groups: dict[tuple[int, int, bool], list[int]] = {}
     sizes = [sequence.image_size() for sequence in sequences]
     for k, (row, sequence, size) in enumerate(zip(rows, sequences, sizes, strict=True)):

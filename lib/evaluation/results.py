@@ -1,8 +1,8 @@
 """Result files: a tracker's boxes as text, in the layouts that the benchmarks share.
 
 - ``otb``: ``<results>/<data set>/<tracker>/<sequence>.txt``, a row a frame: x, y, w, h, one-based.
-- ``vot``: ``<tracker>/baseline/<sequence>/<sequence>_001.txt`` (``_002`` .. for repetitions), a row a frame: ``1`` start,
-  ``2`` failure, ``0`` skipped, else x, y, w, h or the eight numbers of a polygon.
+- ``vot``: ``<tracker>/baseline/<sequence>/<sequence>_001.txt`` (``_002`` .. for repetitions), a row a frame: ``1``
+  start, ``2`` failure, ``0`` skipped, else x, y, w, h or the eight numbers of a polygon.
 - ``got10k``: ``<tracker>/<sequence>/<sequence>_001.txt``, rows as OTB's.
 - ``longterm``: ``<tracker>/longterm/<sequence>/<sequence>_001.txt``, rows as OTB's, the first one the code ``1``;
   beside it ``<sequence>_001_confidence.value``, a number a line, none in the first.

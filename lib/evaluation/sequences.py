@@ -3,7 +3,7 @@
 ``T`` frames; boxes in pixels: ``xywh`` (T, 4) corner and size, or ``polygon`` (T, 8) corners.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Sequence:
         return image.shape[1], image.shape[0]
 
 
-def kind(sequences: list[Sequence]) -> str:
+def kind(sequences: Iterable[Sequence]) -> str:
     """The protocol that the sequences of one data set share: "otb" (one pass) or "vot" (reset on failure)."""
     kinds = sorted({sequence.kind for sequence in sequences})
     if len(kinds) != 1:

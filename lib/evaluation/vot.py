@@ -75,7 +75,14 @@ class Sums:
         """(Q, C) what each sequence adds to the data set's totals, from which :func:`scores_of` makes scores."""
         one = np.ones_like(self.frames)
         columns = (self.overlap, self.valid, self.failures, self.frames, self.failures * self.frames, one)
-        return np.hstack([np.stack(columns, 1), self.curve[:, self.lengths], self.alive[:, self.lengths]])
+        return np.hstack([np.stack(columns, 1), self._in_interval(self.curve), self._in_interval(self.alive)])
+
+    def _in_interval(self, each: Array) -> Array:
+        """(Q, lengths) columns over which the curve is averaged; those beyond all fragments are 0."""
+        whole = np.zeros((len(each), self.lengths.stop - self.lengths.start))
+        part = each[:, self.lengths]
+        whole[:, : part.shape[1]] = part
+        return whole
 
     def values(self) -> dict[str, Array]:
         """(Q,) accuracy, robustness and failures of each sequence alone."""

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from lib.evaluation import leaderboard, results
+from lib.evaluation import boards, leaderboard, results
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 
@@ -29,14 +29,16 @@ def otb_folders(tmp_path):
 
 
 def test_otb_board(otb_folders):
-    board = leaderboard.otb_board(*otb_folders)
+    board = boards.otb_board(*otb_folders)
     assert [entry.name for entry in board.entries] == ["good", "broken", "poor"]
     lines = board.table().splitlines()
-    assert lines[0].split() == ["AUC", "precision", "norm.", "precision"] and len(lines) == 4
+    assert lines[0].split() == ["AUC", "precision", "norm.", "precision", "AO", "SR.50", "SR.75"] and len(lines) == 4
+    assert board.table(boards.OTB_COLUMNS).splitlines()[0].split() == ["AUC", "precision", "norm.", "precision"]
     good, broken, poor = board.entries
     low, high = good.intervals["auc"]
     assert low < good.scores["auc"] < high and f"[{low:.3f}, {high:.3f}]" in lines[1]
-    assert broken.note == "7 of 8 sequences" and "behind good: p = 0.0" in poor.note
+    assert broken.note.startswith("7 of 8 sequences; behind good: p = 0.0") and "on 7 common ones" in broken.note
+    assert "behind good: p = 0.0" in poor.note and poor.p == pytest.approx(2 / 2**8, abs=0.003)
     assert any("s3.txt, line 2" in line for line in board.problems)
     assert any("empty" in line and "left out" in line for line in board.problems)
     scores = json.loads(board.json())
@@ -60,21 +62,22 @@ def test_vot_board(tmp_path):
             if noise > 1:
                 rows[30], rows[31:35], rows[35] = ([c, *[np.nan] * 3] for c in (2, 0, 1))
             results.write(results.result_path(folder, video, "vot"), rows, "vot")
-    board = leaderboard.vot_board("VOTx", videos, folders, with_frames=True)
+    board = boards.vot_board("VOTx", videos, folders, with_frames=True)
     a, b = board.entries
     assert (a.name, b.name) == ("A", "B") and a.scores["failures"] == 0 and b.scores["failures"] == 5
     assert b.scores["robustness"] == pytest.approx(100 / 40)
     scores = json.loads(board.json())["B"]
     assert {"accuracy", "robustness", "failures", "eao", "distance_precision_mean"} <= set(scores)
-    assert "by sequence" in board.table(leaderboard.FRAME_COLUMNS) and "EAO" in board.table()
-    difference = leaderboard.against(a, b, "eao")
+    assert "by sequence" in board.table(boards.FRAME_COLUMNS) and "EAO" in board.table()
+    difference, common = leaderboard.against(a, b, "eao")
+    assert common == 5
     assert difference.value == pytest.approx(a.scores["eao"] - b.scores["eao"])
     assert difference.low <= difference.value <= difference.high and 0 < difference.p < 0.2
 
 
 def test_one_sequence_has_no_interval(otb_folders):
     videos, folders = otb_folders
-    board = leaderboard.otb_board(videos[:1], folders[2:])
+    board = boards.otb_board(videos[:1], folders[2:])
     assert board.entries[0].intervals == {} and "[" not in board.table()
     assert "p =" not in board.table()
 
@@ -82,4 +85,4 @@ def test_one_sequence_has_no_interval(otb_folders):
 def test_nothing_to_score(otb_folders):
     videos, folders = otb_folders
     with pytest.raises(UserError, match="at least one tracker"):
-        leaderboard.otb_board(videos, folders[1:2])
+        boards.otb_board(videos, folders[1:2])
