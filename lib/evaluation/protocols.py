@@ -3,6 +3,7 @@
 A trial is one set of hyper-parameters. Sequences x trials go through the slots together.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -36,11 +37,12 @@ def run(
     scheduler: Scheduler,
     reset: bool,
     on_frames: Callable[[int], Any] = lambda count: None,
+    on_track: Callable[[Track], Any] = lambda track: None,
 ) -> Iterator[tuple[int, int, Array]]:
     """Track every video under every trial; yields (index of the trial, index of the video, rows) as they finish.
 
     ``rows`` (T, 4) xywh, pixels as in the truth; with ``reset`` a row without a box is [code, nan, nan, nan].
-    ``on_frames`` hears how many frames a finished stretch had.
+    ``on_frames`` hears how many frames a finished stretch had, ``on_track`` the stretch itself.
     """
     images = [video.image_size() for video in videos]
     polygons = [_polygons(video) if reset else None for video in videos]
@@ -80,8 +82,55 @@ def run(
             rows[key][:, 0] = SKIPPED
         end = _write(rows[key], track, None if reset else video.truth[0])
         on_frames(len(track.boxes))
+        on_track(track)
         if end + 1 >= len(video) or (track.failed_at is not None and track.failed_at + RESTART_AFTER >= len(video)):
             yield trial, number, rows.pop(key)
+
+
+def long_term(
+    videos: Sequence[Video],
+    trials: Sequence[Mapping[str, float]],
+    *,
+    trackers: Trackers,
+    scheduler: Scheduler,
+    on_frames: Callable[[int], Any] = lambda count: None,
+) -> Iterator[tuple[int, int, Array, Array]]:
+    """One pass that keeps how sure the tracker was: as :func:`run`, with confidences (T,) after the rows."""
+    scores: dict[Any, Array] = {}
+
+    def keep(track: Track) -> None:
+        scores[track.segment.key] = track.scores
+
+    options: dict[str, Any] = {"trackers": trackers, "scheduler": scheduler, "on_frames": on_frames}
+    for trial, number, rows in run(videos, trials, reset=False, on_track=keep, **options):
+        yield trial, number, rows, scores.pop((trial, number))
+
+
+def repeated(
+    videos: Sequence[Video],
+    hyper: Mapping[str, float],
+    *,
+    repetitions: int,
+    trackers: Trackers,
+    scheduler: Scheduler,
+    reset: bool,
+    on_frames: Callable[[int], Any] = lambda count: None,
+) -> Iterator[tuple[int, int, Array]]:
+    """Several runs of each video (GOT-10k: 3, VOT: 15); yields (index of the repetition, index of the video, rows).
+
+    Only trackers that say that they are ``stochastic`` are run more than once, and of these only such as give two
+    results on the shortest video.
+    """
+    options: dict[str, Any] = {"trackers": trackers, "scheduler": scheduler, "reset": reset}
+    if repetitions > 1 and getattr(trackers, "stochastic", False):
+        shortest = min(videos, key=len)
+        first, second = (rows for _, _, rows in run([shortest], [hyper] * 2, **options))
+        if np.array_equal(first, second, equal_nan=True):
+            print(f"two runs on {shortest.name} are identical: each video is run once", file=sys.stderr)
+            repetitions = 1
+    else:
+        repetitions = 1
+    yield from run(videos, [hyper] * repetitions, on_frames=on_frames, **options)
 
 
 def _write(rows: Array, track: Track, first: Array | None) -> int:
