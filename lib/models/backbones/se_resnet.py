@@ -85,6 +85,12 @@ class FusedSEResNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+            # one image's features stay in the cache, and their memory with the process
+            return torch.cat([self._features(image) for image in x.split(1)])
+        return self._features(x)
+
+    def _features(self, x: Tensor) -> Tensor:
         features = [self.pool(part) for part in self.stem([x] * self.scales)]
         for unit in self.units:
             features = unit(features)
