@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from lib.core.config import load_test
 from lib.core.device import prepare_process
+from lib.core.subject import arch_name
 from lib.files import UserError
 from lib.tracker.live import LiveTracker, load
 from lib.tracker.player import THRESHOLD
@@ -13,7 +14,7 @@ from lib.tracker.windows import display_problem
 
 def add_tracker_options(parser: argparse.ArgumentParser) -> None:
     """Weights, hyper-parameters, device."""
-    parser.add_argument("--arch", help="SiamRPNRes22 ...: the weights say it themselves, naming it checks it")
+    parser.add_argument("--arch", type=arch_name, help="SiamRPNRes22 ..., checks the weights; list shows all")
     parser.add_argument("--resume", help="weights (default: the best shipped model)")
     parser.add_argument(
         "--hyper", nargs="+", metavar="K=V", help="hyper-parameters, name=value ..; or a test YAML and a data set in it"

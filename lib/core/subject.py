@@ -77,7 +77,7 @@ def _family(
 
 def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
     """What all scripts that track a test set understand, the published options and ours."""
-    parser.add_argument("--arch", type=_arch, help="SiamFCRes22 ..., checks the weights; list shows all")
+    parser.add_argument("--arch", type=arch_name, help="SiamFCRes22 ..., checks the weights; list shows all")
     parser.add_argument("--dataset", default=dataset, help="test set (default: %(default)s)")
     parser.add_argument("--dataset_root", default="dataset", help="folder of the test sets (default: %(default)s)")
     parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
@@ -95,7 +95,7 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", help="test file with hyper-parameters (default: the published ones of the data set)")
 
 
-def _arch(name: str) -> str:
+def arch_name(name: str) -> str:
     if name == "list":
         print(zoo.table())
         raise SystemExit(0)
