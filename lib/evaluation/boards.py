@@ -1,6 +1,6 @@
 """Trackers' result folders -> a leaderboard: one pass, with restarts, or long-term."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as List
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from lib.evaluation import conventions, longterm, names, otb, trackers, vot
 from lib.evaluation.conventions import ONE_PASS
 from lib.evaluation.framewise import framewise
 from lib.evaluation.leaderboard import INTERVALS, Board, Column, Entry, Parts, ScoresOf, bootstrap, finish, share_of
-from lib.evaluation.regions import Overlap, collect
+from lib.evaluation.regions import Overlap, Runs, collect
 from lib.evaluation.sequences import Sequence, kind
 from lib.files import UserError
 from lib.geometry.polygons import Convention
@@ -134,12 +134,14 @@ def vot_board(
     interval: tuple[int, int] | None = None,
     experiment: str | None = None,
     with_frames: bool = False,
+    eao_of: Callable[[Runs, tuple[int, int]], float] | None = None,
     attributes: bool = False,
     compare: bool = True,
 ) -> Board:
     """Score the trackers in ``folders`` by the reset protocol; ``with_frames`` adds the scores frame by frame.
 
     ``interval`` of one-based lengths for the expected overlap: the year's, or one estimated, where none is given.
+    ``eao_of`` computes that score instead (its interval is not computed anew).
     """
     board = Board("eao", [*VOT_COLUMNS, AR, FPS])
     interval = interval or vot.interval(dataset, [len(sequence) for sequence in sequences])
@@ -150,6 +152,8 @@ def vot_board(
             parts = vot.sums(runs, interval, convention=convention)
             more = [framewise(kept, read.runs, runs)] if with_frames else []
             entry = _entry(folder, kept, sequences, read, parts, vot.scores_of, False, more)
+            if eao_of is not None:
+                entry.scores["eao"] = eao_of(runs, interval)
             for name, marked in (frame_attributes(kept) if attributes else {}).items():
                 part = vot.sums(runs, interval, convention=convention, marked=marked)
                 entry.attributes[name] = share_of(list(entry.sequences), part.added(), vot.scores_of)

@@ -75,7 +75,10 @@ class Sums:
         """(Q, C) what each sequence adds to the data set's totals, from which :func:`scores_of` makes scores."""
         one = np.ones_like(self.frames)
         columns = (self.overlap, self.valid, self.failures, self.frames, self.failures * self.frames, one)
-        return np.hstack([np.stack(columns, 1), self._in_interval(self.curve), self._in_interval(self.alive)])
+        curve, alive = self._in_interval(self.curve), self._in_interval(self.alive)
+        if self.lengths.start == 0:
+            curve[:, 0] = self.first * alive[:, 0]
+        return np.hstack([np.stack(columns, 1), curve, alive])
 
     def _in_interval(self, each: Array) -> Array:
         """(Q, lengths) columns over which the curve is averaged; those beyond all fragments are 0."""

@@ -82,6 +82,7 @@ def test_same_as_fragments_one_by_one(seed):
     want, eao = slow_eao_pysot([(o, c, 1 / 3) for o, c in split(runs)], 10, 40)
     got = vot.sums(runs, (10, 40))
     np.testing.assert_allclose(got.expected_overlap(), want, atol=1e-12)
+    assert vot.sums(runs, (1, 40)).scores()["eao"] == pytest.approx(np.nanmean(want[:40]), abs=1e-12)
     assert got.scores()["eao"] == pytest.approx(eao, abs=1e-12)
 
 
