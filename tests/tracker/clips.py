@@ -11,7 +11,9 @@ from lib.evaluation.sequences import Sequence
 from lib.models.zoo import build
 
 
-def render(folder: Path, name: str, *, frames: int, size: tuple[int, int], seed: int, hide: range = range(0)) -> Sequence:
+def render(
+    folder: Path, name: str, *, frames: int, size: tuple[int, int], seed: int, hide: range = range(0)
+) -> Sequence:
     """A textured patch that drifts over a textured ground; in the frames ``hide`` it jumps to the other corner."""
     rng = np.random.default_rng(seed)
     width, height = size
