@@ -1,7 +1,7 @@
 """Anyone's results on a benchmark as a leaderboard: scores with intervals and paired tests; also csv, LaTeX and json.
 
 python siamese_tracking/evaluate.py result --dataset OTB2015
-python siamese_tracking/evaluate.py results --dataset VOT2018 --truth VOT2018.json --trackers 'Siam*,DaSiam*' --json out.json
+python siamese_tracking/evaluate.py results --dataset VOT2018 --truth VOT2018.json --trackers 'Siam*,Da*' --json o.json
 python siamese_tracking/evaluate.py LaSOT.tar.xz --dataset LaSOT --truth LaSOT.tar.xz/LaSOT_anno --latex table.tex
 """
 

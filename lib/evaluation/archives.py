@@ -1,7 +1,9 @@
 """Results and annotations as they are passed around: folders, or archives of folders."""
 
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -26,7 +28,7 @@ def unpacked(path: str | Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="unpacked-") as folder:
         try:
             _unpack(archive, folder)
-        except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, OSError, EOFError) as error:
             raise UserError(
                 f"{archive} must be an archive whose files lie within it: {error}; unpack it yourself"
             ) from error
@@ -47,6 +49,10 @@ def _unpack(archive: Path, folder: str) -> None:
                 )
             file.extractall(folder)
     else:
+        if not hasattr(tarfile, "data_filter"):  # before Python 3.11.4
+            raise UserError(
+                f"{archive} cannot be unpacked safely by this Python; unpack it yourself, or use a newer one"
+            )
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
 
