@@ -140,6 +140,8 @@ def slow_eao_by_tag(runs, low, high):
         clean, n = np.nan_to_num(overlaps), len(codes)
         points = [0, *(f + 5 for f in np.flatnonzero(codes == 2) if f + 5 <= n)]
         for k, point in enumerate(points):
+            if point == n:  # nothing is left after the last failure
+                continue
             last = k == len(points) - 1
             fragment = np.full(longest, np.nan if last else 0.0)
             stop = n if last else points[k + 1] + 1

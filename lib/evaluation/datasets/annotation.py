@@ -55,8 +55,9 @@ def from_listing(
 
 
 def _json(listing: Path) -> dict[str, dict]:
+    text = read_bytes(listing)
     try:
-        data = from_json(read_bytes(listing))
+        data = from_json(text)
     except ValueError as error:
         raise UserError(f"{listing} must be a json file: {error}") from error
     if not isinstance(data, dict) or not all(isinstance(v, dict) and v.get("gt_rect") for v in data.values()):
