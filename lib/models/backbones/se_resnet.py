@@ -23,6 +23,10 @@ class SEResNet(CIResNet):
     The k x k convolutions are steerable, the other layers treat every scale alike, with two exceptions: the first unit
     of stage 1 mixes each scale with the next larger one, and the first unit of stage 2 starts from the maximum over
     scales and lifts it again, while its shortcut keeps the scales.
+
+    How equivariant it is: a layer whose windows hold its filters has a tenth of an ordinary layer's error. Here filters
+    of deviation 0.9, 1.26 and 1.76 have windows of 3, 3 and 5 cells, which cut them off, and the stem and the pools
+    subsample: with random weights the network's error is larger than CIResNet22's (benchmarks/se.py measures both).
     """
 
     stem_unfreezes = True  # with the last unit of stage 1
