@@ -5,6 +5,7 @@ python lib/core/eval_otb.py --dataset OTB2015 --dataset_root DIR --result_path .
 """
 
 from lib.core.evaluation_args import finish, parser, task
+from lib.evaluation import conventions
 from lib.evaluation.boards import OTB_COLUMNS, OTB_LEGEND, otb_board
 from lib.evaluation.leaderboard import INTERVALS
 from lib.files import run_script
@@ -12,8 +13,11 @@ from lib.files import run_script
 
 def main() -> None:
     """Read, score, print."""
-    job = task(parser("Score trackers on OTB.", dataset="OTB2015"))
-    board = otb_board(job.sequences, job.folders)
+    p = parser("Score trackers on OTB.", dataset="OTB2015")
+    p.add_argument("--convention", choices=conventions.CHOICES, help="whose details; default: the data set's own")
+    job = task(p)
+    convention = conventions.chosen(job.options.convention, job.dataset, "one-pass")
+    board = otb_board(job.sequences, job.folders, convention=convention)
     print(f"{job.dataset}, {len(job.sequences)} sequences\n{board.table(OTB_COLUMNS)}\n{OTB_LEGEND}; {INTERVALS}")
     finish(board, job.options)
 

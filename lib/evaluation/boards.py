@@ -145,6 +145,10 @@ def vot_board(
     """
     board = Board("eao", [*VOT_COLUMNS, AR, FPS])
     interval = interval or vot.interval(dataset, [len(sequence) for sequence in sequences])
+    if overlap == "rasterised" and any(sequence.image_size() is None for sequence in sequences):
+        board.problems.append(
+            "the images' sizes are not known, so regions are not cut at their borders: scores may differ"
+        )
     for folder in folders:
         read = trackers.read_all(folder, sequences, "vot", experiment=experiment)
         if kept := _kept(folder, read, sequences, board):

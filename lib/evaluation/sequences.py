@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,16 @@ class Sequence:
         """(width, height) in pixels: as known, or of the first frame; None where there is no frame."""
         if self.size is not None or not self.frames:
             return self.size
-        image = read_image(self.frames[0])
-        if image is None:
-            raise UserError(f"{self.frames[0]} must be an image, it cannot be read: replace it")
-        return image.shape[1], image.shape[0]
+        return _size_of(self.frames[0])
+
+
+@lru_cache(maxsize=10_000)
+def _size_of(path: Path) -> tuple[int, int]:
+    """Opened once, though each of many trackers asks."""
+    image = read_image(path)
+    if image is None:
+        raise UserError(f"{path} must be an image, it cannot be read: replace it")
+    return image.shape[1], image.shape[0]
 
 
 def kind(sequences: Iterable[Sequence]) -> str:

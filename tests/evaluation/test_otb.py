@@ -47,6 +47,17 @@ def test_recorded_scores(reference, toolkit):
         np.testing.assert_allclose(scores["norm_precision"], want["nprec20"], atol=1e-6)
 
 
+def test_recorded_scores_under_the_convention_of_pysot(reference):
+    given = np.load(reference / "golden/otb_inputs.npz")
+    want = np.load(reference / "golden/otb_out_pysot.npz")
+    truth = np.concatenate([given[f"gt{q}"] for q in range(10)])
+    boxes = np.stack([np.concatenate([given[f"pred{k}_{q}"] for q in range(10)]) for k in range(2)])
+    lengths = [len(given[f"gt{q}"]) for q in range(10)]
+    got = otb.curves(boxes - [1, 1, 0, 0], truth - [1, 1, 0, 0], lengths, "pysot")  # it counts pixels from 1
+    for name in ("success", "precision", "norm_precision"):
+        np.testing.assert_allclose(getattr(got, name), want[name], atol=1e-6)
+
+
 def test_same_as_counting():
     rng = np.random.default_rng(0)
     pairs = [random_tracks(rng, frames) for frames in (1, 7, 40)]

@@ -44,7 +44,11 @@ def subfolders(folder: Path | None) -> list[str]:
 
 def image_folder(home: Path) -> Path:
     """Where a sequence's images lie: ``img``, ``color`` ... within its folder, or the folder itself."""
-    return next((home / inner for inner in IMAGE_FOLDERS if (home / inner).is_dir()), home)
+    inside = next((home / inner for inner in IMAGE_FOLDERS if (home / inner).is_dir()), None)
+    if inside is not None or not home.is_dir():
+        return inside or home
+    others = {name.casefold(): name for name in subfolders(home)}
+    return next((home / others[inner] for inner in IMAGE_FOLDERS if inner in others), home)
 
 
 def images(folder: Path | None) -> list[Path]:

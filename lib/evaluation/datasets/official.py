@@ -167,10 +167,10 @@ def find_got10k(folder: Path, name: str) -> list[Target] | None:
     titles = read_bytes(listing).decode().split() if listing else subfolders(home)
     found = []
     for title in titles:
-        text = child(home / title, "groundtruth.txt")
-        tags = partial(_got10k_tags, home / title)
-        size = _resolution(home / title)
-        found.append(Target(title, text, home / title, tags=tags, size=size, only_start=True))
+        own = child(home, title) or home / title
+        text = child(own, "groundtruth.txt")
+        tags = partial(_got10k_tags, own)
+        found.append(Target(title, text, own, tags=tags, size=_resolution(own), only_start=True))
     return found or None
 
 

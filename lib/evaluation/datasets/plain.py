@@ -28,11 +28,12 @@ def find_plain(folder: Path, name: str) -> list[Target]:
     vot = names.is_vot(name) or (listing is not None and not names.is_long_term(name))
     found: list[Target] = []
     for title in titles:
-        texts = _boxes_of(folder / title)
+        home = child(folder, title) or folder / title
+        texts = _boxes_of(home)
         if texts:
-            found += _targets(name, folder / title, texts, vot)
+            found += _targets(name, home, texts, vot)
         elif listing:
-            found.append(Target(title, None, folder / title))
+            found.append(Target(title, None, home))
     return found + _videos(folder)
 
 
@@ -75,7 +76,10 @@ def images_of_rows(title: str, files: list[Path], rows: int) -> list[Path]:
 
 def _boxes_of(home: Path) -> list[Path]:
     """The texts of boxes in a sequence's folder or beside it, one per target; the plain one first."""
-    rect = sorted(home.glob("groundtruth_rect*.txt"), key=lambda path: (len(path.name), path.name))
+    if not home.is_dir():
+        return []
+    texts = sorted((path for path in home.iterdir() if path.suffix.lower() == ".txt"), key=_plain_first)
+    rect = [path for path in texts if path.name.lower().startswith("groundtruth_rect")]
     if rect and not (home / "color").is_dir():
         return rect
     title = home.name
@@ -83,12 +87,16 @@ def _boxes_of(home: Path) -> list[Path]:
     if usual or rect:
         return [usual] if usual else rect
     pictures = bool(images(image_folder(home)))
-    texts = [path for path in sorted(home.glob("*.txt")) if not IGNORED.fullmatch(path.name)]
-    if len(texts) == 1 and pictures:
-        return texts
+    unknown = [path for path in texts if not IGNORED.fullmatch(path.name)]
+    if len(unknown) == 1 and pictures:
+        return unknown
     places = (home.parent, child(home.parent, "anno", "annotations")) if pictures else ()
     beside = [text for place in places if (text := child(place, f"{title}.txt", f"{title}_gt.txt"))]
     return beside[:1]
+
+
+def _plain_first(text: Path) -> tuple[int, str]:
+    return len(text.name), text.name
 
 
 def _number(text: Path) -> str:

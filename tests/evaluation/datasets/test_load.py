@@ -75,6 +75,16 @@ def test_plain_folders(tmp_path):
         assert len(found[name].frames) == 2
 
 
+def test_case_does_not_matter(tmp_path):
+    put_images(tmp_path / "otb-2015/deer/IMG", 2, suffix=".JPG")
+    (tmp_path / "otb-2015/deer/GroundTruth_rect.TXT").write_text("1,2,3,4\n" * 2)
+    put_images(tmp_path / "vot_2017/Bag/Color", 2)
+    (tmp_path / "vot_2017/Bag/groundTruth.txt").write_text("1,1,9,5\n" * 2)
+    (tmp_path / "vot_2017/List.txt").write_text("bag\r\n")
+    (deer,), (bag,) = load("OTB2015", tmp_path), load("VOT2017", tmp_path)
+    assert len(deer.frames) == len(bag.frames) == 2 and (deer.kind, bag.kind, bag.name) == ("otb", "vot", "Bag")
+
+
 def test_sequences_scored_in_part(tmp_path):
     put_images(tmp_path / "OTB2015/David/img", 770, shape=(1, 1))
     (tmp_path / "OTB2015/David/groundtruth_rect.txt").write_text("1,1,5,5\n" * 471)
