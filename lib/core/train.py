@@ -305,7 +305,7 @@ class TrainingLog:
         self.bar.update()
         if self.at % self.settings.PRINT_FREQ and self.at != self.steps:
             return
-        row = {"epoch": self.epoch, "step": self.at, "steps": self.steps, "lr": self.rate, **values}
+        row = {"epoch": self.epoch, "step": self.at, "lr": self.rate, **values}
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
         whole = (self.epoch - 1) * self.steps + self.at
