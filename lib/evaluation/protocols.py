@@ -140,8 +140,8 @@ def _write(rows: Array, track: Track, first: Array | None) -> int:
     rows[start : end + 1] = rectangle_from_cxcywh(track.boxes)
     if first is None:
         rows[start] = [START, np.nan, np.nan, np.nan]
-    else:
-        rows[start] = first  # a one-pass result repeats the given box
+    elif len(first) == 4:
+        rows[start] = first  # a one-pass result repeats the given box; of a polygon, the box that was begun with
     if track.failed_at is not None:
         rows[end] = [FAILURE, np.nan, np.nan, np.nan]
     return end

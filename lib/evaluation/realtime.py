@@ -139,7 +139,8 @@ def _write(rows: Array, track: Track, video: Video, reset: bool) -> int:
             rows[failed] = [FAILURE, np.nan, np.nan, np.nan]
         return failed
     rows[start:] = boxes
-    rows[start] = video.truth[start]
+    if video.truth.shape[1] == 4:
+        rows[start] = video.truth[start]
     return end
 
 

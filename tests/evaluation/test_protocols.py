@@ -1,5 +1,7 @@
 """Real time, repetitions and long-term runs, with trackers whose boxes are known beforehand."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from lib.evaluation import protocols, realtime
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
+from lib.geometry.boxes import polygon_from_xywh, rectangle_from_cxcywh
 from lib.tracker.frames import FrameSupply
 from lib.tracker.overlap import flags_of
 from lib.tracker.slots import Scheduler
@@ -136,6 +139,17 @@ def test_measured_seconds(tmp_path):
     seconds = realtime.measured_seconds(videos, {}, **slots_of(Reader()))
     assert [len(seconds[v.name]) for v in videos] == [6, 9]
     assert all((each > 0).all() and (each < 5).all() for each in seconds.values())
+
+
+def test_one_pass_over_polygons(tmp_path):
+    rotated = video(tmp_path, 5)
+    rotated = replace(rotated, truth=polygon_from_xywh(rotated.truth), kind="vot")
+    start = rectangle_from_cxcywh(rotated.start())
+    for _, _, rows in protocols.run([rotated], [{}], reset=False, **slots_of(Reader())):
+        np.testing.assert_allclose(rows[0], start)
+    for _, _, rows in realtime.run_real_time([rotated], [{}], seconds=0.0, reset=False, **slots_of(Reader())):
+        np.testing.assert_allclose(rows[0], start)
+    assert len(realtime.measured_seconds([rotated], {}, **slots_of(Reader()))["v"]) == 5
 
 
 def test_long_term_keeps_confidences(tmp_path):
