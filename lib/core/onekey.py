@@ -21,6 +21,7 @@ from lib.core.summary import Outcome, write_report
 from lib.core.train import build_model, initial_model, score_mapping, train_on_gpus
 from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
+from lib.evaluation.report import settings_from_html
 from lib.files import UserError, atomic_write
 from lib.tracker.family import Family
 from lib.tracker.still import StillTracker
@@ -56,6 +57,20 @@ def report_of(folder: str | Path) -> Outcome:
     if not path.is_file():
         raise UserError(f"{folder} must be the output folder of a run, it has no settings.yaml: check the path")
     return Job(load_train(path), folder, torch.device("cpu"), quiet=True).report()
+
+
+def settings_of(path: str | Path) -> str:
+    """The settings file of the run that wrote this report or checkpoint."""
+    path = Path(path)
+    if path.suffix != ".html":
+        settings = load_checkpoint(path).get("settings")
+        if not settings:
+            raise UserError(f"{path} must be a checkpoint of ours, it carries no settings: give another file")
+        return str(settings)
+    try:
+        return settings_from_html(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"a report must exist, {path} does not: check the path") from None
 
 
 class Job:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lib.core.checkpoint import load_checkpoint
+from lib.core.config import load_train
 from lib.evaluation.report import settings_from_html
 from tests.core.tiny import write_data, write_settings
 
@@ -115,3 +116,13 @@ def test_other_settings_are_refused(whole):
 def test_siamrpn_runs_too(data, tmp_path):
     run = _run(write_settings(tmp_path, data, family="SIAMRPN", model="SiamRPNRes22"))
     assert re.search(r"trained +0\.\d{3}", _table(run))
+
+
+def test_settings_come_back_from_the_report_and_from_a_checkpoint(whole, tmp_path):
+    folder, _ = whole
+    for n, source in enumerate(("report.html", "snapshot/checkpoint_e2.pth")):
+        cfg = tmp_path / f"{n}.yaml"
+        command = [sys.executable, str(SCRIPT), "--from", str(folder / "output" / source), "--cfg", str(cfg)]
+        assert subprocess.run(command, capture_output=True).returncode == 0
+        assert load_train(cfg) == load_train(folder / "tiny.yaml")
+        assert subprocess.run(command, capture_output=True).returncode == 2  # it is there now
