@@ -76,8 +76,8 @@ def default(dataset: str, protocol: Protocol) -> str:
     """The convention of a data set's own numbers."""
     if protocol != "one-pass":
         return "pysot"
-    own = names.canonical(dataset)
-    return {"LaSOT": "lasot"}.get(own) or ("got10k" if own.startswith("GOT-10k") else "otb")
+    own = names.letters(dataset)
+    return next((name for name in ("lasot", "got10k") if own.startswith(name)), "otb")
 
 
 def chosen(asked: str | None, dataset: str, protocol: Protocol) -> str:

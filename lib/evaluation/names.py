@@ -6,8 +6,6 @@ from functools import lru_cache
 
 from lib.evaluation.facts import LASOT_TEST, OTB50, OTB2013, OTB_FRAMES
 
-__all__ = ["OTB_FRAMES", "SUBSETS", "canonical", "is_vot", "key", "letters", "match", "scored_part", "spellings"]
-
 # data sets that are part of another: name -> (larger set, its members)
 SUBSETS: dict[str, tuple[str, list[str]]] = {
     "OTB2013": ("OTB2015", OTB2013.split()),
@@ -71,6 +69,11 @@ def spellings(name: str) -> list[str]:
     same = [name, own, *_NAMES.get(own, "").split()]
     larger = _WITHIN.get(own) or SUBSETS.get(own, ("", []))[0]
     return list(dict.fromkeys(same + (spellings(larger) if larger else [])))
+
+
+def is_otb(name: str) -> bool:
+    """Whether a data set's sequences are OTB's, some of which are scored in part: OTB2013, and what else begins so."""
+    return letters(canonical(name)).startswith("otb")
 
 
 def is_vot(name: str) -> bool:

@@ -35,8 +35,8 @@ def load(
 ) -> list[Sequence]:
     """The sequences of data set ``name`` under ``root``, the first ``max_frames`` frames of each.
 
-    ``truth`` names an annotation (a json of the layout above, or a folder of ``<sequence>.txt``) to be used instead of
-    the data set's own; images are then optional, and only scoring is possible without them.
+    ``truth`` names an annotation to be used instead of the data set's own: a json of the layout above, a folder of
+    ``<sequence>.txt``, or the data set without its images. Only scoring is possible without them.
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames must be at least 1, got {max_frames}")
@@ -52,7 +52,8 @@ def load(
 
 def _from_truth(name: str, root: Path, truth: Path, max_frames: int | None) -> list[Sequence]:
     if truth.is_dir():
-        return from_texts(name, truth, max_frames)
+        texts = from_texts(name, truth, max_frames)
+        return texts or _read(name, truth, _find(name, truth), max_frames, images_needed=False)
     return from_listing(name, truth, child(root, *names.spellings(name)), max_frames, images_needed=False)
 
 
@@ -95,9 +96,11 @@ def _find_official(name: str, folder: Path) -> list[Target] | None:
     return next((found for finder in FINDERS if (found := finder(folder, name))), None)
 
 
-def _read(name: str, folder: Path, targets: list[Target], max_frames: int | None) -> list[Sequence]:
+def _read(
+    name: str, folder: Path, targets: list[Target], max_frames: int | None, *, images_needed: bool = True
+) -> list[Sequence]:
     kept = members(name, [target.title for target in targets])
     targets = [target for target in targets if target.title in kept]
-    found = [target.read(max_frames, images_needed=True) for target in targets]
+    found = [target.read(max_frames, images_needed) for target in targets]
     complain(name, folder, [line for target in targets for line in target.lacking])
     return [sequence for sequence in found if sequence is not None]

@@ -67,7 +67,7 @@ def _json(listing: Path) -> dict[str, dict]:
 
 def _part(name: str, title: str, rows: int) -> slice:
     """The rows of an annotation that the OTB benchmark scores; all rows of other data sets."""
-    return names.scored_part(title, rows) if name.upper().startswith(("OTB", "TB", "CVPR")) else slice(None)
+    return names.scored_part(title, rows) if names.is_otb(name) else slice(None)
 
 
 def _boxes(rows: Any, where: str, vot: bool) -> Array:

@@ -47,7 +47,7 @@ def _targets(name: str, home: Path, texts: list[Path], vot: bool) -> list[Target
     """The targets of one folder: one a text; the plain text's alone where there is one (Human4 has .1 and .2 too)."""
     texts = texts[:1] if vot or not _number(texts[0]) else texts
     texts = [text for text in texts if names.key(f"{home.name}{_number(text)}") not in names.LEFT_OUT]
-    otb = names.canonical(name) in ("OTB2013", "OTB50", "OTB2015")
+    otb = names.is_otb(name)
     found = []
     for text in texts:
         title = home.name if len(texts) == 1 else home.name + _number(text)

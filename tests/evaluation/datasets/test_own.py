@@ -121,6 +121,15 @@ def test_json_of_pysot(tmp_path):
     assert car.kind == "otb" and car.truth[0].tolist() == [0, 0, 2, 2] and np.isnan(car.truth[1:]).all()
 
 
+def test_data_set_without_its_images(tmp_path):
+    for place in ("lasot/airplane/airplane-1/groundtruth.txt", "vot/bag/groundtruth.txt"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(ROWS)
+    (airplane,) = load("LaSOT", "none", truth=tmp_path / "lasot")
+    (bag,) = load("VOT2018", "none", truth=tmp_path / "vot")
+    assert (airplane.name, airplane.frames, airplane.kind) == ("airplane-1", (), "otb") and bag.kind == "vot"
+
+
 def test_texts_with_attributes(tmp_path):
     for place, rows in {"a.txt": ROWS, "absent/a.txt": "0,1", "att/a.txt": ",".join(["1"] * 2 + ["0"] * 12)}.items():
         (tmp_path / place).parent.mkdir(exist_ok=True)
