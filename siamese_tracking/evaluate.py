@@ -47,7 +47,8 @@ def main() -> None:
     print(f"{o.dataset}, {len(sequences)}{of} sequences, {protocol}, convention {convention}\n{board.table()}")
     print(legend(board))
     if o.attributes:
-        print(f"\n{board.headline} by attribute\n{board.attribute_table()}")
+        known = board.attribute_table() if board.attributes else "the annotation marks none"
+        print(f"\n{board.headline} by attribute (* p < .05 against the best)\n{known}")
     write_outputs(board, o)
 
 

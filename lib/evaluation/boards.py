@@ -93,7 +93,7 @@ def legend(board: Board) -> str:
         "reliability": AR_LEGEND,
     }
     shown = [name for name, _, _ in board.columns]
-    return "; ".join([text for name, text in known.items() if name in shown] + [INTERVALS])
+    return "\n".join([text for name, text in known.items() if name in shown] + [INTERVALS])
 
 
 def otb_board(
@@ -253,10 +253,10 @@ def sequence_attributes(sequences: List[Sequence]) -> dict[str, NDArray[np.bool_
 
 def frame_attributes(sequences: List[Sequence]) -> dict[str, NDArray[np.bool_]]:
     """(F,) which frames of all sequences have each attribute; ``empty``: those that have none."""
-    known = {name for sequence in sequences for name, tag in sequence.tags.items() if len(tag) == len(sequence)}
+    own = [{k: np.asarray(v) for k, v in s.tags.items() if np.shape(v) == (len(s),)} for s in sequences]
+    known = {name for tags in own for name, tag in tags.items() if tag.dtype.kind in "bif"}
     marks = {}
     for name in sorted(known):
-        tags = [np.asarray(sequence.tags.get(name, np.zeros(len(sequence)))) for sequence in sequences]
-        tags = [tag if len(tag) == len(s) else np.zeros(len(s)) for tag, s in zip(tags, sequences, strict=True)]
+        tags = [each.get(name, np.zeros(len(s))) for each, s in zip(own, sequences, strict=True)]
         marks[name] = np.concatenate(tags).astype(np.float64) > 0
     return marks | ({"empty": ~np.logical_or.reduce(list(marks.values()))} if marks else {})
