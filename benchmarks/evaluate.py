@@ -181,7 +181,10 @@ def main() -> None:
         "load": os.getloadavg()[0],
         "numpy": np.__version__,
     }
-    machine |= {"python": platform.python_version(), "command": " ".join(sys.argv)}
+    machine |= {
+        "python": platform.python_version(),
+        "command": " ".join(["python -m benchmarks.evaluate", *sys.argv[1:]]),
+    }
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     width = max(len(each["what"]) for each in lines)
     print(f"{'':{width}}  {'ours, s':>8}  {'peer, s':>8}  {'ratio':>7}  difference")
