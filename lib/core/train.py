@@ -205,7 +205,7 @@ def epoch_batches(
         anchors = training_anchors(*shapes, cells, train.SEARCH_SIZE, train.STRIDE)
         keep = {"positives": train.ANCHORS_POS_KEEP, "total": train.ANCHORS_ALL_KEEP}
         rule = AnchorRule(positive_iou=train.ANCHORS_THR_HIGH, negative_iou=train.ANCHORS_THR_LOW, **keep)
-    return batches(
+    made = batches(
         pixels,
         pairs,
         batch=train.BATCH * group.size,
@@ -228,6 +228,9 @@ def epoch_batches(
         device=device,
         part=(group.rank, group.size),
     )
+    if zoo.color(train.MODEL) == "rgb":
+        return (batch._replace(z=batch.z.flip(1), x=batch.x.flip(1)) for batch in made)
+    return made
 
 
 def calibration_batch(settings: TrainSettings, pixels: Pixels, counts: list[int], device: torch.device) -> Batch:

@@ -71,6 +71,13 @@ def models() -> dict[str, Callable[..., nn.Module]]:
     return fully | proposals | equivariant
 
 
+@cache
+def color(arch: str) -> str:
+    """Channel order that the model takes: bgr, or rgb."""
+    with torch.device("meta"):
+        return getattr(build(arch), "color", "bgr")
+
+
 def names() -> list[str]:
     return list(models())
 

@@ -51,8 +51,9 @@ class Family:
             if self.is_rpn:
                 tracker: Any = SiamRPNTracker(instance=instance, **self.options)
             else:
-                # the published SiamFC trackers enlarge template and search image by the same margin
-                tracker = SiamFCTracker(instance=instance, exemplar=instance - 128, **self.options)
+                # SiamDW's trackers enlarge template and search image by the same margin, SiamSE's the latter alone
+                exemplar = 127 if getattr(self.model, "color", "bgr") == "rgb" else instance - 128
+                tracker = SiamFCTracker(instance=instance, exemplar=exemplar, **self.options)
             self.trackers[instance] = tracker
         return self.trackers[instance]
 

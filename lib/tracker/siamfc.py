@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lib.geometry.crop import ENGINES, Frames, context_side
 from lib.tracker.overlap import flags_of
-from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model
+from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model, seen_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class SiamFCTracker:
         fill = frames.mean_colour()
         if kernels is None:
             z = self.subwindows(frames, centre, exemplar_side, self.exemplar, fill)
-            kernels = self.model.template(z.to(next(self.model.parameters()).dtype))
+            kernels = self.model.template(seen_by(self.model, z))
         margin = (self.instance - self.exemplar) / 2
         side = exemplar_side + 2 * margin / (self.exemplar / exemplar_side)
         return SiamFCState(

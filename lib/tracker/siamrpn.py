@@ -13,7 +13,7 @@ from torch import Tensor
 from lib.geometry.anchors import tracker_anchors
 from lib.geometry.crop import ENGINES, Frames, context_side, round_half_away
 from lib.tracker.overlap import flags_of
-from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model
+from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model, seen_by
 
 WILDEST = 20.0  # least and greatest logarithm of a change of size: what untrained weights say must stay finite
 
@@ -94,7 +94,7 @@ class SiamRPNTracker:
         fill = frames.mean_colour()
         if kernels is None:
             z = self.subwindows(frames, centre, exemplar_side, self.exemplar, fill)
-            kernels = self.model.template(z.to(next(self.model.parameters()).dtype))
+            kernels = self.model.template(seen_by(self.model, z))
         return SiamRPNState(
             centre=centre,
             size=size,

@@ -68,18 +68,23 @@ def match_score(logit: Tensor, mapping: str) -> Tensor:
     raise ValueError(f"the score mapping must be sigmoid or hinge, got {mapping}")
 
 
+def seen_by(model: Any, crops: Tensor) -> Tensor:
+    """BGR crops (n, 3, m, m) as the model takes them: of its type, and RGB where its ``color`` says so."""
+    crops = crops.flip(1) if getattr(model, "color", "bgr") == "rgb" else crops
+    return crops.to(next(model.parameters()).dtype)
+
+
 def run_model(model: Any, kernels: tuple[Tensor, ...], x: Tensor, slots_at_once: int | None) -> Any:
     """Search and match: x (N*S, 3, i, i) uint8 or float -> prediction, (tuple of) tensors with N*S rows.
 
     On a CPU few slots at a time keep the activations in its cache; ``None`` runs all slots in one batch.
     """
     slots = len(kernels[0])
-    dtype = next(model.parameters()).dtype
     scales = len(x) // slots
     at_once = slots_at_once or slots
     parts = []
     for start in range(0, slots, at_once):
-        images = x[start * scales : (start + at_once) * scales].to(dtype)
+        images = seen_by(model, x[start * scales : (start + at_once) * scales])
         some = tuple(kernel[start : start + at_once] for kernel in kernels)
         parts.append(model.match(some, model.search(images)))
     return parts[0] if len(parts) == 1 else over_columns(lambda *rows: torch.cat(rows), *parts)

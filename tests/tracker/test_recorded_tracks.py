@@ -98,6 +98,16 @@ def test_published_tracks(reference, name):
     np.testing.assert_allclose(batched[:, 0], recorded.boxes[:4], atol=tolerance)
 
 
+def test_published_scale_equivariant_track(reference):
+    """It is given RGB: the tracker turns the channels round."""
+    frames, start = _bag(reference)
+    model = build("SESiamFCResNet22").eval()
+    _load(reference / "golden/fill.py").fill(model)
+    track = _track(Family(model.fuse(), engine="cv2"), frames, start, {}, 3)
+    boxes = np.load(reference / "golden/trackers_se.npz")["SESiamFCResNet22/default/boxes_cxcywh"]
+    np.testing.assert_allclose(track[:, 0], boxes[:3], atol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["SiamFCRes22/default", "SiamRPNRes22_thinner/default"])
 def test_published_track_as_one_slot_among_eight(reference, name):
     frames, start = _bag(reference)
