@@ -49,9 +49,9 @@ class Stage:
 
     def run(self, family: Family, trials: Sequence[Mapping[str, Any]], videos: Sequence[Video], bar: tqdm) -> Any:
         """The protocol of the set over these of its videos; see :func:`lib.evaluation.protocols.run`."""
-        scheduler = Scheduler(family.at, self.supply, slots=self.slots)
+        scheduler = Scheduler(family.at, self.supply, slots=self.slots, on_frames=bar.update)
         reset = self.kind == "vot"
-        return protocols.run(videos, trials, trackers=family, scheduler=scheduler, reset=reset, on_frames=bar.update)
+        return protocols.run(videos, trials, trackers=family, scheduler=scheduler, reset=reset)
 
     def track_to_files(
         self, family: Family, hyper: Mapping[str, Any], folder: str | Path, label: str, *, quiet: bool = False

@@ -36,13 +36,12 @@ def run(
     trackers: Trackers,
     scheduler: Scheduler,
     reset: bool,
-    on_frames: Callable[[int], Any] = lambda count: None,
     on_track: Callable[[Track], Any] = lambda track: None,
 ) -> Iterator[tuple[int, int, Array]]:
     """Track every video under every trial; yields (index of the trial, index of the video, rows) as they finish.
 
     ``rows`` (T, 4) xywh, pixels as in the truth; with ``reset`` a row without a box is [code, nan, nan, nan].
-    ``on_frames`` hears how many frames a finished stretch had, ``on_track`` the stretch itself.
+    ``on_track`` hears of every stretch that ends.
     """
     images = [video.image_size() for video in videos]
     polygons = [_polygons(video) if reset else None for video in videos]
@@ -81,7 +80,6 @@ def run(
             rows[key] = np.full((len(video), 4), np.nan)
             rows[key][:, 0] = SKIPPED
         end = _write(rows[key], track, None if reset else video.truth[0])
-        on_frames(len(track.boxes))
         on_track(track)
         if end + 1 >= len(video) or (track.failed_at is not None and track.failed_at + RESTART_AFTER >= len(video)):
             yield trial, number, rows.pop(key)
@@ -93,7 +91,6 @@ def long_term(
     *,
     trackers: Trackers,
     scheduler: Scheduler,
-    on_frames: Callable[[int], Any] = lambda count: None,
 ) -> Iterator[tuple[int, int, Array, Array]]:
     """One pass that keeps how sure the tracker was: as :func:`run`, with confidences (T,) after the rows."""
     scores: dict[Any, Array] = {}
@@ -101,7 +98,7 @@ def long_term(
     def keep(track: Track) -> None:
         scores[track.segment.key] = track.scores
 
-    options: dict[str, Any] = {"trackers": trackers, "scheduler": scheduler, "on_frames": on_frames}
+    options: dict[str, Any] = {"trackers": trackers, "scheduler": scheduler}
     for trial, number, rows in run(videos, trials, reset=False, on_track=keep, **options):
         yield trial, number, rows, scores.pop((trial, number))
 
@@ -114,7 +111,6 @@ def repeated(
     trackers: Trackers,
     scheduler: Scheduler,
     reset: bool,
-    on_frames: Callable[[int], Any] = lambda count: None,
 ) -> Iterator[tuple[int, int, Array]]:
     """Several runs of each video (GOT-10k: 3, VOT: 15); yields (index of the repetition, index of the video, rows).
 
@@ -130,7 +126,7 @@ def repeated(
             repetitions = 1
     else:
         repetitions = 1
-    yield from run(videos, [hyper] * repetitions, on_frames=on_frames, **options)
+    yield from run(videos, [hyper] * repetitions, **options)
 
 
 def _write(rows: Array, track: Track, first: Array | None) -> int:

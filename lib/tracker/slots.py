@@ -18,6 +18,7 @@ from torch import Tensor
 from lib.tracker.frames import FrameSupply
 from lib.tracker.state import join, take
 
+TEMPLATES = 4096  # starts whose template is kept for other trials
 CHUNK = 4  # frames between two looks at the device: fewer than the 5 that pass before a restart
 
 
@@ -73,8 +74,16 @@ class _Slot:
 class Scheduler:
     """Runs segments on the trackers of ``tracker_of(instance)``."""
 
-    def __init__(self, tracker_of: Callable[[int], Any], supply: FrameSupply, *, slots: int = 16) -> None:
-        self.tracker_of, self.supply, self.slots = tracker_of, supply, slots
+    def __init__(
+        self,
+        tracker_of: Callable[[int], Any],
+        supply: FrameSupply,
+        *,
+        slots: int = 16,
+        on_frames: Callable[[int], Any] = lambda count: None,
+    ) -> None:
+        """``on_frames`` hears how many frames, of all slots, have been tracked since it was last called."""
+        self.tracker_of, self.supply, self.slots, self.on_frames = tracker_of, supply, slots, on_frames
         self.templates: dict[Any, tuple[Tensor, ...]] = {}
 
     def run(
@@ -109,6 +118,7 @@ class Scheduler:
                 fresh = self._start(tracker, [slot.segment for slot in new])
                 state = fresh if not running else join(state, fresh)
                 running += new
+                self.on_frames(len(new))
             state = self._advance(tracker, state, running)
             keep = [n for n, slot in enumerate(running) if not (slot.failed or slot.exhausted)]
             done = [slot for slot in running if slot.failed or slot.exhausted]
@@ -128,7 +138,8 @@ class Scheduler:
         kernels = join(*known) if all(kernel is not None for kernel in known) else None  # type: ignore[type-var]
         state = tracker.init(frames, boxes, params, kernels)
         for n, key in enumerate(keys):
-            self.templates.setdefault(key, tuple(kernel[n : n + 1].clone() for kernel in state.kernels))
+            if len(self.templates) < TEMPLATES:
+                self.templates.setdefault(key, tuple(kernel[n : n + 1].clone() for kernel in state.kernels))
         return state
 
     def _advance(self, tracker: Any, state: Any, running: list[_Slot]) -> Any:
@@ -148,6 +159,7 @@ class Scheduler:
             outputs.append(torch.cat([state.box, state.score[:, None], failed[:, None]], 1))
             for slot in running:
                 slot.stepped += 1
+        self.on_frames(steps * len(running))
         if outputs:
             for rows in torch.stack(outputs).cpu().numpy():
                 for slot, row in zip(running, rows, strict=True):

@@ -64,6 +64,13 @@ def test_a_slot_is_refilled_at_once(videos):
     assert len(seen) <= sum(seen) / 2 + CHUNK + max(map(len, videos)) - min(map(len, videos))
 
 
+def test_progress_counts_every_frame_once(videos):
+    heard = []
+    scheduler = Scheduler(StillTracker().at, FrameSupply(), slots=2, on_frames=heard.append)
+    done = list(protocols.run(videos, [{}, {}], trackers=StillTracker(), scheduler=scheduler, reset=False))
+    assert sum(heard) == sum(len(rows) for _, _, rows in done) and len(heard) > len(done)
+
+
 def test_reset_starts_again_five_frames_after_a_failure(tmp_path):
     video = render(tmp_path, "jump", frames=30, size=(160, 120), seed=1, hide=range(12, 30))
     rows = _run(StillTracker(), [video], [{}], slots=4, reset=True)[0, "jump"]
