@@ -131,7 +131,12 @@ def main() -> None:
     lines = [measure(case, frames, args, device) for case in args.case]
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    machine = {"device": name, "torch": torch.__version__, "dtype": args.dtype, "command": " ".join(["benchmarks.track", *sys.argv[1:]])}
+    machine = {
+        "device": name,
+        "torch": torch.__version__,
+        "dtype": args.dtype,
+        "command": " ".join(["benchmarks.track", *sys.argv[1:]]),
+    }
     print(f"{name}, {args.dtype}; milliseconds a frame (and slot); difference of the boxes in px")
     for line in lines:
         print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v:22}" for k, v in line.items()))
