@@ -4,7 +4,7 @@ A result file is the only source of a score, so a run that was stopped and goes 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Stage:
     def __init__(
         self, name: str, videos: Sequence[Video], device: torch.device, *, slots: int = 16, workers: int = 2
     ) -> None:
-        self.name, self.videos, self.slots = name, list(videos), slots
+        self.name, self.slots = name, slots
+        self.videos = [replace(video, size=video.image_size()) for video in videos]  # every run of them asks
         self.kind = kind(self.videos)
         self.supply = FrameSupply(device=device, workers=max(1, workers))
 

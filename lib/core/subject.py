@@ -5,7 +5,7 @@ A process keeps the test set and the model that it was last told of.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,7 @@ class Subject:
 
 @lru_cache(maxsize=1)
 def _stage(dataset: str, root: str, max_frames: int | None, slots: int, device: torch.device) -> Stage:
-    videos = [replace(video, size=video.image_size()) for video in load(dataset, root, max_frames=max_frames)]
-    return Stage(dataset, videos, device, slots=slots)
+    return Stage(dataset, load(dataset, root, max_frames=max_frames), device, slots=slots)
 
 
 @lru_cache(maxsize=1)
