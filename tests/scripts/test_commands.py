@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 from lib.core.config import load_test
 from lib.evaluation.names import OTB2013
@@ -147,6 +148,7 @@ def run(
         out, err = capfd.readouterr()
         return status, as_shown(out), as_shown(err)
 
+    get_reusable_executor().shutdown(wait=True)  # processes of an earlier test stand in its folder
     yield run
     signal.signal(signal.SIGTERM, before[0])
     torch.set_num_threads(before[1])
