@@ -64,7 +64,7 @@ class Stage:
             videos = [self.videos[n] for n in todo]
             with tqdm(total=sum(map(len, videos)), unit="frame", desc=label, disable=quiet, leave=False) as bar:
                 for _, number, rows in self.run(family, [hyper], videos, bar):
-                    results.write(paths[todo[number]], rows, self.kind)
+                    results.write(paths[todo[number]], rows, self.kind, videos[number].origin)
         return self.read(folder)
 
     def is_whole(self, folder: str | Path) -> bool:

@@ -67,6 +67,10 @@ _LASOT_TEST = (
 )
 LASOT_TEST = [f"{kind}-{n}" for kind, *numbers in map(str.split, _LASOT_TEST.split(", ")) for n in numbers]
 
+# One-pass data sets whose files call the first pixel 0, not 1. TrackingNet: its devkit draws the boxes with OpenCV at
+# int(x), int(y). NFS: VATIC's boxes, all within 0 .. width - 1 and 0 .. height - 1, many of them at 0.
+FROM_ZERO = ("trackingnet", "nfs")
+
 # sequences of each data set, as published
 COUNTS = {
     "OTB2013": 51,

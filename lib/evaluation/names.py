@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from lib.evaluation.facts import LASOT_TEST, OTB50, OTB2013, OTB_FRAMES
+from lib.evaluation.facts import FROM_ZERO, LASOT_TEST, OTB50, OTB2013, OTB_FRAMES
 
 # data sets that are part of another: name -> (larger set, its members)
 SUBSETS: dict[str, tuple[str, list[str]]] = {
@@ -84,6 +84,11 @@ def is_vot(name: str) -> bool:
 def is_long_term(name: str) -> bool:
     """Whether targets leave the view for long, so that a tracker has to tell when it sees them: VOT2018-LT."""
     return canonical(name).upper().startswith("VOT") and letters(canonical(name)).endswith("lt")
+
+
+def origin(name: str) -> int:
+    """What the files of a one-pass data set call the first pixel; see ``facts.py``."""
+    return 0 if letters(canonical(name)).startswith(FROM_ZERO) else 1
 
 
 @lru_cache(maxsize=100_000)

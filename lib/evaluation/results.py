@@ -1,6 +1,7 @@
 """Result files: a tracker's boxes as text, in the layouts that the benchmarks share.
 
-- ``otb``: ``<results>/<data set>/<tracker>/<sequence>.txt``, a row a frame: x, y, w, h, one-based.
+- ``otb``: ``<results>/<data set>/<tracker>/<sequence>.txt``, a row a frame: x, y, w, h; one-based, where the data set's
+  own boxes are (:attr:`Sequence.origin`).
 - ``vot``: ``<tracker>/baseline/<sequence>/<sequence>_001.txt`` (``_002`` .. for repetitions), a row a frame: ``1``
   start, ``2`` failure, ``0`` skipped, else x, y, w, h or the eight numbers of a polygon.
 - ``got10k``: ``<tracker>/<sequence>/<sequence>_001.txt``, rows as OTB's.
@@ -23,7 +24,7 @@ from lib.files import UserError, atomic_write
 
 Array = NDArray[np.float64]
 
-_ONE = np.array([1, 1, 0, 0])
+_PLACE = np.array([1, 1, 0, 0])  # the columns that count pixels from an origin
 
 
 def result_path(tracker: str | Path, sequence: Sequence, kind: str, repetition: int = 1) -> Path:
@@ -35,10 +36,10 @@ def result_path(tracker: str | Path, sequence: Sequence, kind: str, repetition: 
     return Path(tracker) / experiment / name / f"{name}_{repetition:03d}.txt"
 
 
-def write(path: str | Path, rows: Array, kind: str) -> None:
+def write(path: str | Path, rows: Array, kind: str, origin: int = 1) -> None:
     """Write rows (T, 4 or 8) atomically, with all digits."""
     rows = np.asarray(rows, np.float64)
-    rows = rows if kind == "vot" else rows + _ONE
+    rows = rows if kind == "vot" else rows + origin * _PLACE
     lines = [_line(row) for row in rows.tolist()]
     if kind == "longterm":
         lines[:1] = ["1"]
@@ -70,7 +71,7 @@ def _line(row: list[float]) -> str:
 
 def read(path: str | Path, sequence: Sequence, kind: str) -> Array:
     """Rows of one result file, which must have one for each frame of the sequence; see :func:`fit`."""
-    rows = fit(parse(read_bytes(path), path, kind), sequence, kind)
+    rows = fit(parse(read_bytes(path), path, kind, sequence.origin), sequence, kind)
     if len(rows) < len(sequence):
         raise UserError(f"{path} must have {len(sequence)} rows, one a frame, got {len(rows)}; delete it and run again")
     return rows[: len(sequence)]
@@ -87,15 +88,15 @@ def fit(rows: Array, sequence: Sequence, kind: str) -> Array:
     return rows
 
 
-def parse(text: bytes, path: str | Path, kind: str) -> Array:
+def parse(text: bytes, path: str | Path, kind: str, origin: int = 1) -> Array:
     """Rows of the text of a result file; ``path`` is named in errors. A code in a long-term result is no box (NaN)."""
     if kind == "otb":
-        return parse_rows(text, path, (4,)) - _ONE
+        return parse_rows(text, path, (4,)) - origin * _PLACE
     rows = parse_rows_or_codes(text, path, (4, 8) if kind == "vot" else (4,))
     if kind == "vot":
         return rows
     rows[np.isnan(rows).any(1)] = np.nan
-    return rows - _ONE
+    return rows - origin * _PLACE
 
 
 def to_length(rows: Array, frames: int, kind: str) -> tuple[Array | None, str]:

@@ -28,6 +28,7 @@ class Sequence:
     size: tuple[int, int] | None = None  # (width, height) in pixels, where known without opening an image
     tags: Mapping[str, NDArray] = field(default_factory=dict)  # attribute -> (T,) values, or a single value
     kind: str = "otb"  # "otb" or "vot": the protocol and the layout of result files
+    origin: int = 1  # what the files of a one-pass set, results included, call the first pixel
 
     def __len__(self) -> int:
         return len(self.truth)

@@ -99,7 +99,7 @@ def _read_run(path: Path, text: bytes, sequence: Sequence, kind: str, found: Res
     frames = len(sequence)
     scores = None
     try:
-        rows, remark = results.to_length(results.fit(results.parse(text, path, kind), sequence, kind), frames, kind)
+        rows, remark = results.to_length(_rows(path, text, sequence, kind), frames, kind)
         if kind == "longterm" and rows is not None:
             scores = _confidences(path, frames)
     except UserError as error:
@@ -110,6 +110,10 @@ def _read_run(path: Path, text: bytes, sequence: Sequence, kind: str, found: Res
         found.runs.setdefault(sequence.name, []).append(rows)
     if scores is not None:
         found.confidences.setdefault(sequence.name, []).append(scores)
+
+
+def _rows(path: Path, text: bytes, sequence: Sequence, kind: str) -> Array:
+    return results.fit(results.parse(text, path, kind, sequence.origin), sequence, kind)
 
 
 def _confidences(run: Path, frames: int) -> Array:

@@ -1,9 +1,12 @@
 """Result files: written and read back, in every layout, and what is said of bad ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lib.evaluation import results
+from lib.evaluation import names, results, trackers
+from lib.evaluation.datasets import load
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 
@@ -61,3 +64,32 @@ def test_whole_video_that_is_scored_in_part(tmp_path):
     (tmp_path / "david.txt").write_text(rows_text(770))
     rows = results.read(tmp_path / "david.txt", sequence("David", 471), "otb")
     assert len(rows) == 471 and rows[0, 0] == 299
+
+
+def test_results_count_pixels_as_their_data_set_does(tmp_path):
+    track = np.array([[0.0, 5, 20, 10], [3, 4, 20, 10]])
+    video = replace(sequence("clip", 2), origin=0)
+    path = results.result_path(tmp_path, video, "otb")
+    results.write(path, track, "otb", video.origin)
+    assert path.read_text().startswith("0.0,5.0,20.0,10.0\n")
+    np.testing.assert_array_equal(results.read(path, video, "otb"), track)
+    np.testing.assert_array_equal(trackers.read_all(tmp_path, [video], "otb").runs["clip"][0], track)
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("TrackingNet", 0),
+        ("trackingnet_train_3", 0),
+        ("NfS", 0),
+        ("NFS240", 0),
+        ("LaSOT", 1),
+        ("OTB2015", 1),
+        ("mine", 1),
+    ],
+)
+def test_origin_of_data_sets(tmp_path, name, origin):
+    assert names.origin(name) == origin
+    (tmp_path / "a.txt").write_text(rows_text(2))
+    (video,) = load(name, truth=tmp_path)
+    assert video.truth[0, 0] == 1 - origin and video.origin == origin

@@ -13,7 +13,7 @@ folders' names do not matter, nor does a folder that holds nothing but the data 
   rows x y w h or four corners, one a frame, or frame x y w h. The frames of a video are decoded once, to a folder
   beside it. ``name`` may also be the path of such a folder or video.
 
-Boxes count pixels from 1 in the files of all but VOT's short-term sets, as do the results.
+Boxes count pixels from 1 in the files of all but VOT's short-term sets, NFS and TrackingNet, as do the results.
 """
 
 from pathlib import Path

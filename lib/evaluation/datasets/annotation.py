@@ -36,6 +36,7 @@ def from_listing(
     found, lacking = [], []
     for title, entry in data.items():
         boxes = _boxes(entry["gt_rect"], f"{listing}, {title}", vot)
+        boxes = boxes if vot else zero_based(boxes, names.origin(name))
         files = [Path(file).name for file in entry.get("image_files") or entry.get("img_names") or ()]
         part = slice(None) if vot else _part(name, title, len(boxes))
         tags = _tags(entry, len(boxes), part)
@@ -49,7 +50,9 @@ def from_listing(
             lacking.append(f"{title}: {len(frames)} of {count} images in order under {home or folder}")
         size = (int(entry["width"]), int(entry["height"])) if {"width", "height"} <= entry.keys() else None
         usable = tuple(frames) if len(frames) >= count else ()
-        found.append(cut(Sequence(title, usable, boxes, size, tags, "vot" if vot else "otb"), count))
+        found.append(
+            cut(Sequence(title, usable, boxes, size, tags, "vot" if vot else "otb", names.origin(name)), count)
+        )
     complain(name, folder, lacking)
     return _absent_is_one(found)
 
@@ -71,7 +74,7 @@ def _part(name: str, title: str, rows: int) -> slice:
 
 
 def _boxes(rows: Any, where: str, vot: bool) -> Array:
-    """(T, 4) zero-based xywh, or (T, 8) polygons, where rows of both lengths may be mixed in VOT.
+    """(T, 4) xywh or (T, 8) polygons as in the file, where rows of both lengths may be mixed in VOT.
 
     A row of none or one number (VOT's long-term sets), or of nulls, says that there is no box.
     """
@@ -87,7 +90,7 @@ def _boxes(rows: Any, where: str, vot: bool) -> Array:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{where}: gt_rect must be rows of 4 or 8 numbers: {error}") from error
-    return boxes if vot else zero_based(boxes)
+    return boxes
 
 
 def _mixed(rows: Any, vot: bool) -> Array | None:
@@ -149,7 +152,8 @@ def from_texts(name: str, folder: Path, max_frames: int | None) -> list[Sequence
         absent = folder / "absent" / path.name
         tags = {"absent": flags_of(absent)} if absent.is_file() else {}
         tags |= {key: np.asarray(value) for key, value in attributes(folder, path.stem, name).items()}
-        sequence = Sequence(path.stem, (), boxes if vot else zero_based(boxes), None, tags, "vot" if vot else "otb")
+        boxes = boxes if vot else zero_based(boxes, names.origin(name))
+        sequence = Sequence(path.stem, (), boxes, None, tags, "vot" if vot else "otb", names.origin(name))
         found.append(cut(sequence, min(len(boxes), max_frames or len(boxes))))
     kept = members(name, [sequence.name for sequence in found])
     return [sequence for sequence in found if sequence.name in kept]

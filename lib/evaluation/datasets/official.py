@@ -3,11 +3,11 @@
 - TColor-128: ``<seq>/<seq>_gt.txt``, ``<seq>/<seq>_frames.txt`` (first and last image), ``<seq>/img/``.
 - UAV123, UAV20L: ``anno/<set>/<seq>.txt``, ``data_seq/UAV123/<video>/``; a video may hold several sequences.
 - NFS: ``<seq>/<30 or 240>/<seq>.txt`` (id, left, top, right, bottom, ...) and ``<seq>/<fps>/<seq>/``; boxes of 240
-  frames a second, so that at 30 every eighth counts. Also ``anno/nfs_<seq>.txt`` with ``sequences/<seq>/``.
+  frames a second, so that at 30 every eighth counts. Also ``anno/nfs_<seq>.txt`` with ``sequences/<seq>/``. Zero-based.
 - LaSOT: ``<class>/<class>-<n>/groundtruth.txt`` and ``img/``; absent is what ``full_occlusion.txt`` or
   ``out_of_view.txt`` marks. Of the whole data set the test sequences are taken.
 - GOT-10k: ``<train, val or test>/list.txt``, ``<seq>/groundtruth.txt`` (of test the first box only), ``*.label``.
-- TrackingNet: ``<TEST or TRAIN_k>/anno/<seq>.txt`` and ``frames/<seq>/``.
+- TrackingNet: ``<TEST or TRAIN_k>/anno/<seq>.txt`` and ``frames/<seq>/``. Zero-based.
 """
 
 import re
@@ -84,7 +84,7 @@ def find_nfs(folder: Path, name: str) -> list[Target] | None:
     for title, text in _nfs_texts(folder, rate):
         beside = folder.parent if text.parent.parent == folder.parent else folder
         home = child(text.parent, title) or child(child(beside, "sequences"), title)
-        found.append(Target(title, text, home or text.parent / title, rows=_corner_rows))
+        found.append(Target(title, text, home or text.parent / title, rows=_corner_rows, origin=0))
         if rate == "30":
             found[-1].rows = partial(_every_eighth, len(images(home)))
     return found or None
@@ -197,7 +197,7 @@ def find_trackingnet(folder: Path, name: str) -> list[Target] | None:
         frames = child(split, "frames")
         for text in sorted((child(split, "anno") or split).glob("*.txt")):
             home = child(frames, text.stem) or split / "frames" / text.stem
-            found.append(Target(text.stem, text, home, only_start=True))
+            found.append(Target(text.stem, text, home, only_start=True, origin=0))
     return found or None
 
 

@@ -29,7 +29,8 @@ class Target:
     title: str
     text: Path | None  # its boxes; None: not there
     home: Path | None  # folder of the sequence or of its images
-    vot: bool = False  # polygons as in the file, restarts after failures; else one-based, one pass
+    vot: bool = False  # polygons as in the file, restarts after failures; else one pass
+    origin: int = 1  # what a one-pass file calls the first pixel
     rows: Callable[[Path], Array] = read_boxes
     pick: Callable[[list[Path], int], list[Path]] = lambda files, rows: files  # which images, for so many rows
     scored: Callable[[int], slice] = lambda rows: slice(None)  # which of so many rows
@@ -56,12 +57,12 @@ class Target:
             self.lacking.append(f"{self.title}: {len(frames)} of {count} images in order under {home}")
         usable = tuple(frames) if len(frames) >= count else ()
         tags = {name: np.asarray(values) for name, values in self.tags().items()}
-        boxes = boxes if vot else zero_based(boxes)
-        return cut(Sequence(self.title, usable, boxes, self.size, tags, "vot" if vot else "otb"), count)
+        boxes = boxes if vot else zero_based(boxes, self.origin)
+        return cut(Sequence(self.title, usable, boxes, self.size, tags, "vot" if vot else "otb", self.origin), count)
 
 
-def zero_based(boxes: Array) -> Array:
-    """One-based xywh (or corners) to zero-based."""
+def zero_based(boxes: Array, origin: int) -> Array:
+    """xywh (or corners) whose first pixel is ``origin`` to zero-based."""
     boxes = boxes.copy()
-    boxes[:, : 2 if boxes.shape[1] == 4 else 8] -= 1
+    boxes[:, : 2 if boxes.shape[1] == 4 else 8] -= origin
     return boxes

@@ -64,7 +64,8 @@ def test_nfs(tmp_path):
         put(home / rate / "Ball", range(1, count + 1), "{:05d}.jpg")
         text(home / rate / "Ball.txt", rows, " ")
     (slow,), (fast,) = load("NFS", tmp_path), load("NFS240", tmp_path)
-    np.testing.assert_array_equal(slow.truth, [[9, 19, 30, 40], [17, 19, 30, 40]])
+    np.testing.assert_array_equal(slow.truth, [[10, 20, 30, 40], [18, 20, 30, 40]])  # counted from 0
+    assert slow.origin == fast.origin == 0
     assert len(slow.frames) == 2 and len(fast) == len(fast.frames) == 17
 
 
@@ -72,7 +73,7 @@ def test_nfs_with_annotations_apart(tmp_path):
     put(tmp_path / "nfs/sequences/Ball", range(1, 3), "{:05d}.jpg")
     text(tmp_path / "nfs/anno/nfs_Ball.txt", boxes(2), "\t")
     (ball,) = load("NFS", tmp_path)
-    assert ball.name == "Ball" and len(ball.frames) == 2 and ball.truth[1].tolist() == [1, 1, 30, 40]
+    assert ball.name == "Ball" and len(ball.frames) == 2 and ball.truth[1].tolist() == [2, 2, 30, 40]
 
 
 def test_bad_row_of_nfs_is_named(tmp_path):
@@ -134,7 +135,8 @@ def test_trackingnet(tmp_path):
     text(root / "TRAIN_0/anno/def_0.txt", boxes(2))
     (test,) = load("TrackingNet", tmp_path)
     assert [path.stem for path in test.frames] == list(map(str, range(12)))
-    assert len(test) == 12 and np.isnan(test.truth[1:]).all() and test.truth[0, 0] == 0.5
+    assert len(test) == 12 and np.isnan(test.truth[1:]).all()
+    assert test.truth[0].tolist() == [1.5, 2, 3, 4] and test.origin == 0  # as in the file, which counts from 0
     assert [s.name for s in load("TrackingNet_TRAIN_0", tmp_path)] == ["def_0"]
 
 
