@@ -16,7 +16,10 @@ folders' names do not matter, nor does a folder that holds nothing but the data 
 Boxes count pixels from 1 in the files of all but VOT's short-term sets, NFS and TrackingNet, as do the results.
 """
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from lib.evaluation import names
 from lib.evaluation.datasets.annotation import from_listing, from_texts
@@ -24,6 +27,7 @@ from lib.evaluation.datasets.disk import VIDEOS, child, complain, members
 from lib.evaluation.datasets.official import FINDERS
 from lib.evaluation.datasets.plain import find_plain, video_target
 from lib.evaluation.datasets.target import Target
+from lib.evaluation.facts import OTB_ATTRIBUTES
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 
@@ -47,7 +51,15 @@ def load(
         found = _from_disk(name, root, max_frames)
     if not found:
         raise UserError(f"data set {name} must hold at least one sequence, none was found under {truth or root}")
-    return found
+    return [_with_known_attributes(sequence) for sequence in found] if names.is_otb(name) else found
+
+
+def _with_known_attributes(sequence: Sequence) -> Sequence:
+    """OTB's attributes come with no file of its layout; those that an annotation has are left as they are."""
+    known = OTB_ATTRIBUTES.get(names.key(sequence.name))
+    if known is None or "attributes" in sequence.tags:
+        return sequence
+    return replace(sequence, tags={**sequence.tags, "attributes": np.array(known)})
 
 
 def _from_truth(name: str, root: Path, truth: Path, max_frames: int | None) -> list[Sequence]:

@@ -1,13 +1,15 @@
 """Readers of test sets, on small trees of each layout and on the real ones."""
 
 import json
+from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
 
+from lib.evaluation import names
 from lib.evaluation.datasets import load
-from lib.evaluation.facts import OTB2013
+from lib.evaluation.facts import OTB2013, OTB_ATTRIBUTES
 from lib.evaluation.sequences import Sequence, kind
 from lib.files import UserError
 
@@ -191,3 +193,24 @@ def test_real_sets(reference):
     assert kind([bag, book]) == "vot" and len(bag) == len(book.frames) == 30 and bag.image_size() == (480, 360)
     assert len(load("OTB2013", "none", truth=reference / "results/OTB2015.json")) == 51
     assert {s.truth.shape[1] for s in load("VOT2018", "none", truth=reference / "results/VOT2018.json")} == {4, 8}
+
+
+def test_attributes_of_otb_are_known(tmp_path):
+    rows = [[1, 2, 30, 40]] * 3
+    titles = {"Jogging-2": {}, "Biker": {"attr": ["mine"]}, "carDark": {}, "Clip": {}}
+    (tmp_path / "otb.json").write_text(json.dumps({title: {"gt_rect": rows} | more for title, more in titles.items()}))
+    found = {s.name: s.tags for s in load("OTB2015", truth=tmp_path / "otb.json")}
+    assert found["Jogging-2"]["attributes"].tolist() == ["OPR", "OCC", "DEF"]
+    assert found["Biker"]["attributes"].tolist() == ["mine"] and found["carDark"]["attributes"].tolist() == ["IV", "BC"]
+    assert "attributes" not in found["Clip"]
+    assert "attributes" not in load("mine", truth=tmp_path / "otb.json")[0].tags
+
+
+def test_as_many_sequences_have_an_attribute_as_plots_say():
+    """The numbers in the titles of published plots, of OTB2015 and OTB2013."""
+    counts = Counter(attribute for own in OTB_ATTRIBUTES.values() for attribute in own)
+    want = {"IV": 38, "OPR": 63, "SV": 64, "OCC": 49, "DEF": 44, "MB": 29, "FM": 39, "IPR": 51, "OV": 14, "BC": 31}
+    assert counts == want | {"LR": 9}
+    older = Counter(a for name in OTB2013.split() for a in OTB_ATTRIBUTES[names.key(name)])
+    want = {"IV": 25, "OPR": 39, "SV": 28, "OCC": 29, "DEF": 19, "MB": 12, "FM": 17, "IPR": 31, "OV": 6, "BC": 21}
+    assert older == want | {"LR": 4}
