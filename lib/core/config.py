@@ -41,10 +41,11 @@ def load_train(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
             if not isinstance(block, dict):
                 raise UserError(f"override {'.'.join(key)}: {part} is a value in {path}, not a block")
         block[key[-1]] = value
+    bases = _shared_sets(raw, file)
     try:
         return TrainSettings.model_validate(_gather_sets(raw))
     except ValidationError as error:
-        _refuse(error, file, raw["FAMILY"], given)
+        _refuse(error, file, raw["FAMILY"], given, bases)
 
 
 def load_test(path: str | Path) -> dict[str, dict[str, float]]:
@@ -140,6 +141,27 @@ def _one_block(file: YamlFile) -> dict[str, Any]:
     return {name: value for name, value in merged.items() if value is not None}  # "TUNE:" and nothing under it
 
 
+def _shared_sets(raw: dict[str, Any], file: YamlFile) -> list[YamlFile]:
+    """Fill DATASET with the keys of the file that DATASET.FROM names, and of the one that this names, and so on.
+
+    Paths are relative to the file that holds them; the nearer file's keys come before, and one without a value
+    (``stills:``) takes that key out. Returns the files.
+    """
+    files: list[YamlFile] = []
+    keys = raw.get("DATASET")
+    if not isinstance(keys, dict) or "FROM" not in keys:
+        return files
+    whole, source = keys, keys["FROM"]
+    while source is not None:
+        file = read_yaml(file.path.parent / str(source))
+        if any(file.path.samefile(other.path) for other in files):
+            raise UserError(f"{file.at(('FROM',))}: FROM comes back to {file.path}; take it out")
+        files.append(file)
+        whole, source = file.data | whole, file.data.get("FROM")
+    raw["DATASET"] = {key: value for key, value in whole.items() if key != "FROM" and value is not None}
+    return files
+
+
 def _gather_sets(raw: dict[str, Any]) -> dict[str, Any]:
     """Blocks in DATASET are data sets: they move to DATASET.SETS."""
     dataset = raw.get("DATASET")
@@ -149,13 +171,18 @@ def _gather_sets(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "DATASET": {"SETS": sets, **{k: v for k, v in dataset.items() if k not in sets}}}
 
 
-def _refuse(error: ValidationError, file: YamlFile, family: str, given: Mapping[Key, Any]) -> NoReturn:
+def _refuse(
+    error: ValidationError, file: YamlFile, family: str, given: Mapping[Key, Any], bases: list[YamlFile]
+) -> NoReturn:
     """The first of pydantic's complaints as one line; a key that is not known comes before one that is missing."""
     first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = first["ctx"]["key"] if first["type"] == "contradiction" else first["loc"]
     key = tuple(str(part) for part in key if part != "SETS")
     spellings = [key, (*key[:-1], "WITCH_USE")] if key[-1] == "WHICH_USE" else [key]
     places = [place for spelt in spellings for place in ((family, *spelt), spelt)]
+    own = file.data.get(family, {}).get("DATASET") or {}
+    if key[0] == "DATASET" and len(key) > 1 and key[1] not in own:
+        file, places = next(((base, [key[1:]]) for base in bases if key[1] in base.data), (file, places))
     where = f"override {'.'.join(key)}" if key in given else file.at(*places)
     if first["type"] == "extra_forbidden":
         text = f"is not a setting{_where_known(key)}"

@@ -143,14 +143,24 @@ class CropSet(Block):
 
 
 class DatasetBlock(Block):
-    """Block DATASET: augmentation, and the sets by name. COLOR, FLIP, BLUR and ROTATION are probabilities."""
+    """Block DATASET: augmentation, and the sets by name. What is a :data:`Share` is a probability.
+
+    FROM names a file of such keys (:func:`lib.core.config.load_train` reads it); those that stand here come before.
+    """
 
     SHIFT: Annotated[float, Field(ge=0)] = 4.0  # most pixels the window moves, each way
     SCALE: Annotated[float, Field(ge=0, lt=1)] = 0.05  # most the window grows or shrinks, per axis, as a fraction
-    COLOR: Share = 1.0  # of jitter in brightness, contrast, saturation and hue, .05 each
+    SEARCH_SHIFT: Annotated[float, Field(ge=0)] | None = None  # SHIFT of the search image; absent = SHIFT
+    SEARCH_SCALE: Annotated[float, Field(ge=0, lt=1)] | None = None  # SCALE of the search image; absent = SCALE
+    COLOR: Share = 1.0  # of jitter in brightness, contrast, saturation and hue
+    COLOR_RANGE: Annotated[float, Field(ge=0, lt=1)] = 0.05  # most that these change, as a fraction; hue at most .05
+    GREY: Share = 0.0  # of a pair without colour
     FLIP: Share = 0.0  # of mirroring left to right
     BLUR: Share = 0.0  # of a Gaussian blur, sigma 1 pixel
+    MOTION_BLUR: Share = 0.0  # of a blur along x or y, 3 to 9 pixels long
     ROTATION: Share = 0.0  # of a rotation within 10 degrees
+    NEGATIVE: Share = 0.0  # of a search image from another video, in which nothing is the target
+    HELD_BACK: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()  # set/video: not trained on, but chosen by
     SETS: dict[str, CropSet] = {}  # in the file they stand in DATASET itself
 
 
@@ -259,6 +269,13 @@ def _contradictions_of_sets(settings: TrainSettings) -> Iterator[tuple[Key, str]
         return
     if not settings.sets:
         yield ("DATASET",), "has no data set: add a block with its PATH and ANNOTATION"
+    for name in settings.DATASET.HELD_BACK:
+        if name.split("/")[0] not in known or "/" not in name:
+            yield (
+                ("DATASET", "HELD_BACK"),
+                f"must name videos as set/video, the sets are {', '.join(known)}; got {name}",
+            )
+            return
     use = [part.USE for part in settings.sets.values()]
     missing = next((name for name, part in settings.sets.items() if part.USE is None), None)
     if missing and any(use):

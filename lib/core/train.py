@@ -126,7 +126,7 @@ def train(
         stepper = fresh_optimiser(settings, opened) if opened.fresh_optimiser else optimiser
         for part in stepper.param_groups:
             part["lr"] = rate
-        pairs = sample_pairs(index, counts, seed=settings.SEED, epoch=epoch)
+        pairs = sample_pairs(index, counts, seed=settings.SEED, epoch=epoch, negative=settings.DATASET.NEGATIVE)
         supply = epoch_batches(settings, pixels, pairs, epoch, device, group)
         log.begin(epoch, steps_of(len(pairs), settings.TRAIN.BATCH * group.size, group.size), rate)
         mean, skipped = run_epoch(settings, group.replica(model), stepper, opened, supply, log.step, group)
@@ -215,7 +215,12 @@ def epoch_batches(
         augmentation=Augmentation(
             shift=data.SHIFT,
             scale=data.SCALE,
+            search_shift=data.SEARCH_SHIFT,
+            search_scale=data.SEARCH_SCALE,
             color=data.COLOR,
+            color_range=data.COLOR_RANGE,
+            grey=data.GREY,
+            motion_blur=data.MOTION_BLUR,
             flip=data.FLIP,
             blur=data.BLUR,
             rotation=data.ROTATION,
@@ -274,9 +279,18 @@ def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Opt
 
 def training_index(settings: TrainSettings) -> tuple[Index, list[int]]:
     """The crops of the sets in use, and the pairs of each in an epoch."""
-    sets = settings.sets
+    sets, held_back = settings.sets, settings.DATASET.HELD_BACK
     index = build_index(
-        [CropSet(name=n, path=Path(s.PATH), annotation=Path(s.ANNOTATION), reach=s.RANGE) for n, s in sets.items()]
+        [
+            CropSet(
+                name=name,
+                path=Path(part.PATH),
+                annotation=Path(part.ANNOTATION),
+                reach=part.RANGE,
+                held_back=tuple(v.split("/", 1)[1] for v in held_back if v.startswith(f"{name}/")),
+            )
+            for name, part in sets.items()
+        ]
     )
     return index, list(pairs_of_sets(settings).values())
 

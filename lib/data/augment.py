@@ -18,12 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ROTATION_LIMIT = 10.0  # degrees
-JITTER = 0.05  # of brightness, contrast and saturation as factors, of hue in turns
+HUE_LIMIT = 0.05  # turns
 GREY = (0.114, 0.587, 0.299)  # luminance of B, G, R (ITU-R BT.601)
 # hue and saturation live in the two colour differences of YIQ; rows: Y I Q of B, G, R
 YIQ = (GREY, (-0.321, -0.274, 0.595), (0.311, -0.523, 0.212))
 CACHE_ROWS = 4  # images that a CPU works on at a time: half the time of a whole batch, which leaves the cache
 DRAWS = 16  # uniform numbers a sample; a new use takes a column of its own, so that the old ones stay as they are
+SHARED = [4, 13]  # those that both images of a pair have in common: flip, grey
+MOTIONS = 8  # kinds of motion blur: along x or y, 3, 5, 7 or 9 pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,9 @@ class Augmentation:
     search_shift: float | None = None  # of the search image alone; None = shift
     search_scale: float | None = None  # of the search image alone; None = scale
     color: float = 1.0  # probability of jitter in brightness, contrast, saturation and hue
+    color_range: float = 0.05  # most that these change: factors, hue in turns (at most .05)
+    grey: float = 0.0  # probability that both images of a pair lose their colour
+    motion_blur: float = 0.0  # probability of a blur along x or y
     flip: float = 0.0  # probability that both images of a pair are mirrored left to right
     blur: float = 0.0  # probability of a Gaussian blur, sigma 1 pixel
     rotation: float = 0.0  # probability of a rotation within 10 degrees
@@ -47,18 +52,20 @@ class Plan(NamedTuple):
     box: Tensor  # (N, 4) float64: the target in the output
     color: Tensor | None  # (N, 4) float32 as colour_jitter takes it; None = no sample has any
     blurred: Tensor  # (N,) bool
+    motion: Tensor  # (N,) int64: 0 .. MOTIONS - 1, -1 = none
 
     def of(self, rows: Tensor) -> "Plan":
         """The plan of some samples."""
         color = None if self.color is None else self.color[rows]
-        return Plan(self.affine[rows], self.box[rows], color, self.blurred[rows])
+        return Plan(self.affine[rows], self.box[rows], color, self.blurred[rows], self.motion[rows])
 
 
 def plan(draws: Tensor, side: Tensor, size: Tensor, m: int, augmentation: Augmentation, *, search: bool) -> Plan:
     """Turn uniform numbers (N, 16) into a plan for crops of ``side`` (N,) with targets of ``size`` (N, 2).
 
     ``search`` chooses the limits of shift and scale. Columns: 0, 1 shift; 2, 3 scale; 4 flip; 5 rotation or not;
-    6 angle; 7 blur; 8 colour or not; 9 .. 12 brightness, contrast, saturation, hue.
+    6 angle; 7 blur; 8 colour or not; 9 .. 12 brightness, contrast, saturation, hue; 13 grey; 14 motion blur or not;
+    15 its kind.
     """
     draws, a = draws.double(), augmentation
     spread = draws * 2 - 1
@@ -68,13 +75,15 @@ def plan(draws: Tensor, side: Tensor, size: Tensor, m: int, augmentation: Augmen
     flip = draws[:, 4] < a.flip
     angle = torch.where(draws[:, 5] < a.rotation, spread[:, 6] * math.radians(ROTATION_LIMIT), 0.0)
     color = None
-    if a.color > 0:
+    if a.color > 0 or a.grey > 0:
         drawn = (draws[:, 8] < a.color)[:, None]
-        color = torch.where(
-            drawn, torch.tensor([1, 1, 1, 0]) + JITTER * spread[:, 9:13], torch.tensor([1.0, 1, 1, 0])
-        ).float()
+        limits = torch.tensor([a.color_range] * 3 + [min(a.color_range, HUE_LIMIT)], dtype=torch.float64)
+        neutral = torch.tensor([1.0, 1, 1, 0], dtype=torch.float64)
+        color = torch.where(drawn, neutral + limits * spread[:, 9:13], neutral).float()
+        color[:, 2] *= draws[:, 13] >= a.grey  # saturation 0
+    motion = torch.where(draws[:, 14] < a.motion_blur, (draws[:, 15] * MOTIONS).long(), -1)
     box = box_in_window(side, size, corners, m)
-    return Plan(affine_of(corners, m, flip, angle), turn_box(box, m, flip, angle), color, draws[:, 7] < a.blur)
+    return Plan(affine_of(corners, m, flip, angle), turn_box(box, m, flip, angle), color, draws[:, 7] < a.blur, motion)
 
 
 def window(side: Tensor, m: int, shift: Tensor, scale: Tensor) -> Tensor:
@@ -154,6 +163,15 @@ def blur_along(images: Tensor, axis: int, sigma: float) -> Tensor:
     return out
 
 
+def motion_blur(images: Tensor, kind: int) -> Tensor:
+    """Mean over 3 + 2 (kind // 2) pixels along x (even) or y (odd) of (N, C, m, m); beyond the image its border."""
+    reach = 1 + kind // 2
+    size, sides = (
+        ((1, 2 * reach + 1), (reach, reach, 0, 0)) if kind % 2 == 0 else ((2 * reach + 1, 1), (0, 0, reach, reach))
+    )
+    return F.avg_pool2d(F.pad(images, sides, mode="replicate"), size, stride=1)
+
+
 def colour_matrix(factors: Tensor) -> Tensor:
     """(N, 4) brightness, contrast, saturation (1 = none), hue (turns, 0 = none) -> (N, 3, 3) on B G R.
 
@@ -206,4 +224,7 @@ def _render(crops: Tensor, plan: Plan, m: int) -> Tensor:
     if len(blurred):
         rows = blurred.to(images.device, non_blocking=True)
         images.index_copy_(0, rows, gaussian_blur(images.index_select(0, rows)))
+    for kind in plan.motion[plan.motion >= 0].unique().tolist():
+        rows = (plan.motion == kind).nonzero()[:, 0].to(images.device, non_blocking=True)
+        images.index_copy_(0, rows, motion_blur(images.index_select(0, rows), kind))
     return images if plan.color is None else colour_jitter(images, plan.color)

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lib.data.augment import DRAWS, Augmentation, plan, render
+from lib.data.augment import DRAWS, SHARED, Augmentation, plan, render
 from lib.data.pixels import Pixels
 from lib.data.targets import AnchorRule, anchor_targets, centre_label
 from lib.files import UserError
 
 Ints = NDArray[np.int64]
 PUBLISHED = AnchorRule()
-FLIP = 4  # column of the draws, one for both images of a pair
 
 
 class Batch(NamedTuple):
@@ -86,16 +85,19 @@ def batches(
         generator = _generator(seed, epoch, step)
         whole = min(batch, len(pairs) - step * batch)
         draws = share(torch.rand(whole, 2, DRAWS, dtype=torch.float64, generator=generator))
-        draws[:, 1, FLIP] = draws[:, 0, FLIP]
+        draws[:, 1, SHARED] = draws[:, 0, SHARED]
         crops = pairs_of(step)
         z, _ = _images(pixels, crops[:, 0], draws[:, 0], template_size, augmentation, device, search=False)
         x, boxes = _images(pixels, crops[:, 1], draws[:, 1], search_size, augmentation, device, search=True)
         boxes = boxes.to(real).to(device, non_blocking=True)
         label = centre_label(boxes[:, :2], n, search_size, stride=stride)
+        present = torch.from_numpy(pixels.index.video_of(crops[:, 0]) == pixels.index.video_of(crops[:, 1]))
+        present = present.to(device, non_blocking=True)
+        label = label * present[:, None, None]
         if grid is None:
             return Batch(z, x, label)
         keys = share(torch.rand(whole, *grid.shape[1:], generator=generator))
-        targets = anchor_targets(grid, boxes, keys.to(device, non_blocking=True), rule)
+        targets = anchor_targets(grid, boxes, keys.to(device, non_blocking=True), rule, present)
         return Batch(z, x, targets.label, targets.delta, targets.weight, label)
 
     for step in range(start_step, min(start_step + ahead, steps)):

@@ -33,6 +33,7 @@ class CropSet:
     path: Path  # folder of the crops
     annotation: Path  # json
     reach: int = 100  # RANGE: most positions between template and search frame in the list of a track's frames
+    held_back: tuple[str, ...] = ()  # videos that are not used
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +126,13 @@ class _SetTable:
         self.tracks: list[tuple[str, int]] = []  # name, crops
         self.videos: list[tuple[str, int]] = []  # name, tracks
         self.degenerate = self.missing = 0
-        for video, tracks in sorted(_read(part).items()):
+        found = _read(part)
+        for video in part.held_back:
+            if found.pop(video, None) is None:
+                raise UserError(
+                    f"set {part.name}: HELD_BACK names {video}, which {part.annotation} has not: correct it"
+                )
+        for video, tracks in sorted(found.items()):
             self._add_video(video, tracks)
         if not self.frames:
             raise UserError(

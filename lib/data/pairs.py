@@ -11,12 +11,15 @@ from lib.files import UserError
 Ints = NDArray[np.int64]
 
 
-def sample_pairs(index: Index, counts: Sequence[int], *, seed: int, epoch: int) -> Ints:
+def sample_pairs(index: Index, counts: Sequence[int], *, seed: int, epoch: int, negative: float = 0.0) -> Ints:
     """(P, 2) crop numbers, template and search, shuffled; ``counts`` pairs of each set, P their sum.
 
     A pair: a video (every video of the set once, in random order, before any comes again), any of its tracks, any frame
     as template, any frame at most ``reach`` positions before or after it in the track as search frame, itself included:
     one-frame tracks pair with themselves. A set's pairs do not depend on the other sets.
+
+    With probability ``negative`` a pair takes part in a round in which each gives its search crop to the next: pairs
+    whose crops are then of two videos show that the target is absent (Zhu et al. 2018, section 3.2).
     """
     if len(counts) != len(index.sets) or min(counts) < 0 or sum(counts) == 0:
         names = ", ".join(part.name for part in index.sets)
@@ -26,7 +29,13 @@ def sample_pairs(index: Index, counts: Sequence[int], *, seed: int, epoch: int) 
     parts = [
         _pairs_of_set(index, s, count, np.random.default_rng([seed, epoch, 1 + s])) for s, count in enumerate(counts)
     ]
-    return np.random.default_rng([seed, epoch]).permutation(np.concatenate(parts))
+    rng = np.random.default_rng([seed, epoch])
+    pairs = rng.permutation(np.concatenate(parts))
+    chosen = np.flatnonzero(rng.random(len(pairs)) < negative)
+    template, given = index.video_of(pairs[chosen, 0]), np.roll(pairs[chosen, 1], 1)
+    other = index.video_of(given) != template
+    pairs[chosen[other], 1] = given[other]
+    return pairs
 
 
 def _pairs_of_set(index: Index, number: int, count: int, rng: np.random.Generator) -> Ints:

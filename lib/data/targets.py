@@ -75,9 +75,17 @@ def keep_some(label: Tensor, keys: Tensor, rule: AnchorRule) -> Tensor:
     return (positive.float() + (positive | negative).float() - 1).reshape(label.shape)
 
 
-def anchor_targets(anchors: Tensor, boxes: Tensor, keys: Tensor, rule: AnchorRule) -> AnchorTargets:
-    """Targets of the region proposal heads: (4, A, n, n) anchors, (N, 4) boxes, ``keys`` as in :func:`keep_some`."""
-    label = keep_some(anchor_label(anchors, boxes, rule), keys, rule)
+def anchor_targets(
+    anchors: Tensor, boxes: Tensor, keys: Tensor, rule: AnchorRule, present: Tensor | None = None
+) -> AnchorTargets:
+    """Targets of the region proposal heads: (4, A, n, n) anchors, (N, 4) boxes, ``keys`` as in :func:`keep_some`.
+
+    ``present`` (N,) bool: where it is False no anchor is positive or ignored.
+    """
+    label = anchor_label(anchors, boxes, rule)
+    if present is not None:
+        label = label * present[:, None, None, None]
+    label = keep_some(label, keys, rule)
     positive = (label == 1).float()
     weight = positive / (positive.sum((1, 2, 3), keepdim=True) + 1e-6)
     return AnchorTargets(label, anchor_delta(anchors, boxes).float(), weight)

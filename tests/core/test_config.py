@@ -11,7 +11,7 @@ from lib.core.settings import TrainSettings, cautions, pairs_of_sets
 from lib.files import UserError
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-TRAIN_FILES = sorted((EXPERIMENTS / "train").glob("*.yaml"))
+TRAIN_FILES = sorted((EXPERIMENTS / "train").rglob("*.yaml"))
 TEST_FILES = sorted((EXPERIMENTS / "test").glob("*/*.yaml"))
 
 # the form of the published SiamFC file, with the other spelling of WHICH_USE and numbers as strings; 22 lines
@@ -315,3 +315,36 @@ def test_hyper_parameters_survive_a_round_trip(tmp_path: Path):
     path = tmp_path / "best.yaml"
     path.write_text(hyper_to_yaml(hyper))
     assert load_test(path) == hyper
+
+
+def test_data_sets_come_from_another_file(tmp_path: Path):
+    sets = tmp_path / "data"
+    sets.mkdir()
+    (sets / "all.yaml").write_text("a: {PATH: a, ANNOTATION: a.json}\nb: {PATH: b, ANNOTATION: b.json}\nBLUR: 0.1\n")
+    (sets / "some.yaml").write_text("FROM: all.yaml\nBLUR: 0.2\nGREY: 0.3\nb:    # not this one\n")
+    (sets / "round.yaml").write_text("FROM: round.yaml\n")
+    (sets / "wrong.yaml").write_text("FROM: all.yaml\nGREY: 2\n")
+    head = "SIAMFC:\n  TRAIN: {MODEL: SiamFCRes22, FREEZE_OUT: none, PAIRS: 4}\n  "
+    head += "DATASET: {FROM: data/%s.yaml, FLIP: 0.5}\n"
+    path = tmp_path / "train.yaml"
+    path.write_text(head % "some")
+    settings = load_train(path)
+    told = settings.DATASET
+    assert (list(settings.sets), told.BLUR, told.GREY, told.FLIP) == (["a"], 0.2, 0.3, 0.5)
+    path.write_text(to_yaml(settings))
+    assert load_train(path) == settings  # written out whole
+    for name, message in (
+        ("round", "FROM comes back to"),
+        ("wrong", "wrong.yaml, line 2: DATASET.GREY must be less than or equal to 1; got 2"),
+        ("missing", "missing.yaml cannot be read"),
+    ):
+        path.write_text(head % name)
+        with pytest.raises(UserError, match=re.escape(message)):
+            load_train(path)
+
+
+def test_held_back_videos_are_named_with_their_set(load):
+    assert load(RPN, DATASET__HELD_BACK=["VID/a", "COCO/b"]).DATASET.HELD_BACK == ("VID/a", "COCO/b")
+    for wrong in ("a", "OTHER/a"):
+        with pytest.raises(UserError, match="HELD_BACK must name videos as set/video, the sets are VID, COCO, DET"):
+            load(RPN, DATASET__HELD_BACK=[wrong])

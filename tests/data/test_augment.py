@@ -9,12 +9,14 @@ import torch
 
 from lib.data.augment import (
     DRAWS,
+    MOTIONS,
     Augmentation,
     affine_of,
     blur_along,
     box_in_window,
     colour_jitter,
     gaussian_blur,
+    motion_blur,
     plan,
     render,
     resample,
@@ -252,3 +254,40 @@ def test_crops_of_different_sides_in_one_batch():
     image = render([(rows[0], large), (rows[1], small)], done, 15, CPU)
     assert torch.allclose(image[[0, 3], :, 7, 7], large[:, :, 25, 25].float(), atol=0.01)
     assert torch.allclose(image[[1, 2], :, 7, 7], small[:, :, 15, 15].float(), atol=0.01)
+
+
+def test_motion_blur_is_a_mean_along_one_axis():
+    images = torch.rand(2, 3, 11, 11)
+    for kind in range(MOTIONS):
+        reach, axis = 1 + kind // 2, 3 - kind % 2
+        cells = (torch.arange(11)[:, None] + torch.arange(-reach, reach + 1)).clamp(0, 10)
+        slow = images.index_select(axis, cells.flatten()).unflatten(axis, cells.shape).mean(axis + 1)
+        torch.testing.assert_close(motion_blur(images, kind), slow)
+
+
+def test_grey_range_and_motion_are_drawn_as_asked():
+    n = 4000
+    draws = torch.rand(n, DRAWS, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    args = torch.full((n,), 287), torch.ones(n, 2) * 30, 255
+    done = plan(draws, *args, Augmentation(color=0.5, color_range=0.3, grey=0.2, motion_blur=0.25), search=True)
+    assert done.color is not None
+    grey = done.color[:, 2] == 0
+    assert grey.double().mean().item() == pytest.approx(0.2, abs=0.03)
+    low, high = done.color[~grey].amin(0), done.color[~grey].amax(0)
+    torch.testing.assert_close(high - low, torch.tensor([0.6, 0.6, 0.6, 0.1]), atol=0.02, rtol=0)
+    kinds = done.motion[done.motion >= 0]
+    assert len(kinds) / n == pytest.approx(0.25, abs=0.03) and set(kinds.tolist()) == set(range(MOTIONS))
+    only = plan(draws, *args, Augmentation(color=0, grey=1), search=True)
+    assert only.color is not None and (only.color == torch.tensor([1.0, 1, 0, 0])).all()
+    crops = torch.randint(0, 256, (4, 3, 31, 31), dtype=torch.uint8)
+    still = Augmentation(shift=0, scale=0, color=0, grey=1, motion_blur=1)
+    shown = plan(draws[:4], torch.full((4,), 31), torch.ones(4, 2), 15, still, search=True)
+    images = render([(torch.arange(4), crops)], shown, 15, CPU)
+    torch.testing.assert_close(images[:, 0], images[:, 2], atol=1e-3, rtol=0)
+    sharp = render(
+        [(torch.arange(4), crops)],
+        plan(draws[:4], torch.full((4,), 31), torch.ones(4, 2), 15, STILL, search=True),
+        15,
+        CPU,
+    )
+    assert (images.std((2, 3)).mean(1) < 0.8 * sharp.std((2, 3)).mean(1)).all()

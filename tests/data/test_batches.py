@@ -179,3 +179,14 @@ def test_nothing_is_read_back_from_the_device(pixels, pairs, family):
     """On the meta device any read-back (item, a boolean index, nonzero) fails."""
     batch = make(pixels, pairs, family, device="meta")[0]
     assert batch.x.is_meta and batch.label.is_meta and batch.x.shape == (4, 3, SEARCH, SEARCH)
+
+
+def test_where_the_target_is_absent_nothing_is_positive(pixels):
+    pairs = np.array([[0, 1], [2, 7], [8, 3], [9, 10]])  # crops 0 .. 5 and 6 .. 11 are of two videos
+    (batch,) = make(pixels, pairs, augmentation=STILL)
+    assert batch.block_label is not None and batch.weight is not None
+    present = [1, 0, 0, 1]
+    np.testing.assert_array_equal((batch.label == 1).flatten(1).any(1), present)
+    np.testing.assert_array_equal((batch.block_label == 1).flatten(1).any(1), present)
+    np.testing.assert_array_equal(batch.weight.flatten(1).sum(1) > 0, present)
+    assert ((batch.label == 0).flatten(1).sum(1) > 0).all()  # and there is still something to learn from

@@ -86,3 +86,15 @@ def test_reach_zero_pairs_a_frame_with_itself():
 def test_counts_must_fit(counts):
     with pytest.raises(UserError, match="s0, s1"):
         sample_pairs(SMALL, counts, seed=0, epoch=0)
+
+
+def test_negatives_are_of_other_videos_and_take_nothing_away():
+    plain = sample_pairs(SMALL, (2000, 400), seed=1, epoch=1)
+    pairs = sample_pairs(SMALL, (2000, 400), seed=1, epoch=1, negative=0.4)
+    np.testing.assert_array_equal(pairs[:, 0], plain[:, 0])
+    changed = pairs[:, 1] != plain[:, 1]
+    other = SMALL.video_of(pairs[:, 0]) != SMALL.video_of(pairs[:, 1])
+    np.testing.assert_array_equal(changed, other)
+    # a round gives a pair its own video's crop in so many of the cases
+    share = np.bincount(SMALL.video_of(plain[:, 0])) / len(plain)
+    assert other.mean() == pytest.approx(0.4 * (1 - (share**2).sum()), abs=0.03)
