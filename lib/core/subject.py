@@ -20,7 +20,7 @@ from lib.evaluation.datasets import load
 from lib.evaluation.names import canonical
 from lib.files import UserError
 from lib.models import zoo
-from lib.models.weights import load_model
+from lib.models.weights import LoadedModel, load_model
 from lib.tracker.family import Family
 
 PUBLISHED = Path(__file__).parents[2] / "experiments" / "test"
@@ -46,8 +46,8 @@ class Subject:
         stage.supply.budget_bytes = self.memory
         return stage
 
-    def family(self, device: torch.device) -> tuple[Family, str]:
-        """The trackers of the weights, and the name of their architecture."""
+    def family(self, device: torch.device) -> tuple[Family, LoadedModel]:
+        """The trackers of the weights, and what their file holds."""
         path = Path(self.weights)
         changed = path.stat().st_mtime_ns if path.is_file() else 0
         return _family(self.weights, changed, self.arch, self.cls_type, self.anchors, device)
@@ -65,10 +65,10 @@ def _stage(dataset: str, root: str, max_frames: int | None, slots: int, device: 
 @lru_cache(maxsize=1)
 def _family(
     weights: str, changed: int, arch: str | None, cls_type: str | None, anchors: int | None, device: torch.device
-) -> tuple[Family, str]:
+) -> tuple[Family, LoadedModel]:
     loaded = load_model(weights, arch=arch, cls_type=cls_type, anchors=anchors)
     model = loaded.model.fuse().to(device)
-    return Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping), loaded.arch
+    return Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping), loaded
 
 
 # -------------------------------------------------------------------------------------------------- the command line
@@ -129,11 +129,15 @@ def home_of(places: Sequence[torch.device]) -> torch.device:
     return places[0] if len(places) == 1 else torch.device("cpu")
 
 
-def hyper_parameters(cfg: str | None, dataset: str, arch: str, kind: str) -> dict[str, Any]:
-    """Those of the file ``cfg``, or the published ones of this architecture and set, or none: the tracker's defaults.
-
-    Says in one line which.
+def hyper_parameters(cfg: str | None, dataset: str, weights: LoadedModel, kind: str) -> dict[str, Any]:
+    """Those of the file ``cfg``, or those that lie with the weights, or the published ones of this architecture and
+    set, or none: the tracker's defaults. Says in one line which.
     """
+    arch = weights.arch
+    if weights.hyper and not cfg:
+        values = ", ".join(f"{key} {value:g}" for key, value in weights.hyper.items())
+        print(f"hyper-parameters: those tuned for the weights: {values}")
+        return dict(weights.hyper)
     path = Path(cfg) if cfg else PUBLISHED / kind.upper() / f"{arch}.yaml"
     blocks = load_test(path) if cfg or path.is_file() else {}
     names = [dataset, canonical(dataset), *([SAME_SEQUENCES[dataset]] if dataset in SAME_SEQUENCES else [])]

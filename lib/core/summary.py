@@ -63,7 +63,7 @@ def write_report(
     )
     path = folder / "report.html"
     atomic_write(path, report.render(page))
-    return Outcome(rows, path)
+    return Outcome(rows, path, epoch)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Outcome:
 
     rows: list[report.Row]
     report: Path
+    epoch: int | None = None  # the chosen one
 
     def __str__(self) -> str:
         return f"\n{report.terminal_table(self.rows)}\n\nreport: {self.report}"

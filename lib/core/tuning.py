@@ -49,14 +49,14 @@ def tune(args: argparse.Namespace, method: str) -> str:
     """Search until --trials are finished; writes the best as a test file, and returns what was found."""
     places = places_of(args)
     subject, home = subject_of(args, args.resume, places), home_of(places)
-    family, arch = subject.family(home)
+    family, loaded = subject.family(home)
     stage = subject.stage(home)
     weights, set_name = digest(subject.weights)[:12], subject.results("", "").name
     out = Path(args.out or f"output/tune/{Path(subject.weights).stem}_{set_name}_{method.lower()}")
     with locked(out):
         search = Search(
             args.storage or out / "tune.db",
-            f"{arch} {weights} on {set_name} by {method}",
+            f"{loaded.arch} {weights} on {set_name} by {method}",
             space=search_space(family.is_rpn, method, search_sides=args.dataset.upper() in SEARCHED_SIDES),
             subject={"data": args.dataset, "frames": args.max_frames, "weights": weights, "method": method},
             seed=args.seed,

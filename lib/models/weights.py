@@ -70,6 +70,7 @@ class LoadedModel:
     mapping: str  # of logits to scores: sigmoid or hinge
     report: Report
     extra: dict[str, Any] = field(repr=False)
+    hyper: dict[str, float] = field(default_factory=dict)  # tuned for the weights, and kept with them
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -133,10 +134,7 @@ def load_model(
     the published ones.
     """
     loaded = load_weights(path)
-    told = {"architecture": arch, "cls_type": cls_type, "number of anchors": anchors}
-    for (what, said), found in zip(told.items(), (loaded.arch, loaded.cls_type, loaded.anchors), strict=True):
-        if said is not None and said != found:
-            raise UserError(f"the {what} of {path} is {found}, not {said}: leave it out, or name other weights")
+    check_told(loaded, path, arch=arch, cls_type=cls_type, anchors=anchors)
     ratios, scales = _anchor_shapes(loaded, ratios, scales, path)
     head: dict[str, Any] = {"cls_type": loaded.cls_type, "ratios": ratios, "scales": scales} if loaded.cls_type else {}
     model = zoo.build(loaded.arch, width=loaded.width, **head)
@@ -156,7 +154,18 @@ def load_model(
         mapping=mapping,
         report=report,
         extra=loaded.extra,
+        hyper=dict(loaded.extra.get("hyper", {})),
     )
+
+
+def check_told(
+    loaded: Loaded | LoadedModel, path: str | Path, *, arch: str | None, cls_type: str | None, anchors: int | None
+) -> None:
+    """What was named beside the file must be what the file says."""
+    told = {"architecture": arch, "cls_type": cls_type, "number of anchors": anchors}
+    for (what, said), found in zip(told.items(), (loaded.arch, loaded.cls_type, loaded.anchors), strict=True):
+        if said is not None and said != found:
+            raise UserError(f"the {what} of {path} is {found}, not {said}: leave it out, or name other weights")
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> Report:

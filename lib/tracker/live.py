@@ -9,7 +9,6 @@ zero-based top-left corner and size in pixels; it is not cut at the border of th
 one batch: ``init(frame, [xywh, ...])``, then boxes (n, 4) and scores (n,).
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +28,7 @@ from lib.tracker.state import take
 
 Array = NDArray[np.float64]
 
-SHIPPED = Path(__file__).parents[2] / "snapshot" / "default.json"
+SHIPPED = Path(__file__).parents[2] / "snapshot" / "siamfc.pth"  # the best of those that are shipped
 LEAST_SIDE = 2  # pixels of a start box: less has no appearance
 SEARCH_SIDES = (239, 511)  # of the search image, pixels: there template and response have cells and fit in memory
 # hyper-parameters that are not a share, 0..1
@@ -44,34 +43,18 @@ def load(
     device: str = "auto",
     fuse: bool = True,
 ) -> "LiveTracker":
-    """A tracker with these weights: a checkpoint of ours or a published file; without ``path`` the shipped default.
+    """A tracker with these weights: a checkpoint of ours or a published file; without ``path`` the best shipped ones.
 
     ``arch`` is read from the file; naming it only checks it. ``hyper``: hyper-parameters by name; without them those
-    that were tuned for shipped weights, otherwise the paper's. ``device``: auto, cpu, cuda, cuda:1, mps. ``fuse``:
-    fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
+    that were tuned for the weights and lie with them, otherwise the paper's. ``device``: auto, cpu, cuda, cuda:1, mps.
+    ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
     """
-    chosen, tuned = shipped(path)
-    loaded = load_model(chosen, arch=arch)
+    loaded = load_model(SHIPPED if path is None else path, arch=arch)
     model = loaded.model.fuse() if fuse else loaded.model
     family = Family(
         model.to(_device(device)), ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping
     )
-    return LiveTracker(family, tuned if hyper is None else hyper)
-
-
-def shipped(path: str | Path | None, listing: Path = SHIPPED) -> tuple[Path, dict[str, float]]:
-    """The weights to load and the hyper-parameters tuned for them; ``path`` None stands for the best shipped model.
-
-    ``listing`` lies beside the shipped weights: {"default": file name, "hyper": {file name: {name: value}}}.
-    """
-    content = json.loads(listing.read_text()) if listing.is_file() else {}
-    path = Path(path if path is not None else listing.parent / content.get("default", ""))
-    if path == listing.parent:
-        raise UserError(
-            f"weights must be named, none are shipped in {path}: give --resume FILE (from Python, load(FILE))"
-        )
-    ours = path.resolve().parent == listing.parent.resolve()
-    return path, content.get("hyper", {}).get(path.name, {}) if ours else {}
+    return LiveTracker(family, loaded.hyper if hyper is None else hyper)
 
 
 class LiveTracker:

@@ -1,6 +1,5 @@
 """Tracking from Python: the boxes of the benchmarks, alone or together, on any frame; bad input said clearly."""
 
-import json
 import re
 import runpy
 from pathlib import Path
@@ -16,7 +15,7 @@ from lib.files import UserError
 from lib.geometry.boxes import xywh_from_cxcywh
 from lib.tracker.family import Family
 from lib.tracker.frames import FrameSupply, read_image
-from lib.tracker.live import LiveTracker, load, shipped
+from lib.tracker.live import LiveTracker, load
 from lib.tracker.slots import Scheduler, Segment
 from tests.tracker.clips import render, small_model
 
@@ -235,16 +234,10 @@ def test_files_that_cannot_be(tmp_path: Path):
         assert "\n" not in str(error.value)
 
 
-def test_shipped_weights_and_what_was_tuned_for_them(tmp_path: Path):
-    listing = tmp_path / "default.json"
-    with pytest.raises(UserError, match="give --resume FILE"):
-        shipped(None, listing)
-    assert shipped("a.pth", listing) == (Path("a.pth"), {})
-    listing.write_text(json.dumps({"default": "b.pth", "hyper": {"a.pth": {"lr": 0.1}, "b.pth": {"lr": 0.2}}}))
-    assert shipped(None, listing) == (tmp_path / "b.pth", {"lr": 0.2})
-    assert shipped(tmp_path / "a.pth", listing) == (tmp_path / "a.pth", {"lr": 0.1})
-    # a file of that name elsewhere is another one
-    assert shipped(tmp_path / "other" / "a.pth", listing)[1] == {}
+def test_hyper_parameters_that_lie_with_the_weights(tmp_path: Path):
+    path = ours(tmp_path / "a.pth", hyper={"scale_lr": 0.2})
+    assert load(path, device="cpu").hyper == {"scale_lr": 0.2}
+    assert load(path, device="cpu", hyper={}).hyper == {}
 
 
 def test_readmes_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
