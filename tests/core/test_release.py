@@ -1,4 +1,4 @@
-"""From a recipe to packed weights: held-back videos choose, the file carries its hyper-parameters, it may be stopped."""
+"""From a recipe to packed weights: held-back videos choose, the file carries its hyper-parameters."""
 
 import json
 from pathlib import Path
