@@ -86,7 +86,9 @@ class UpChannelHead(nn.Module):
         return xcorr(cls, self.search_cls(features)), self.adjust(xcorr(reg, self.search_reg(features)))
 
     def fused(self) -> "UpChannelHead":
-        return copy.deepcopy(self)  # no batch-norm, no padding
+        head: Any = copy.deepcopy(self)
+        head.search_cls, head.search_reg = FoldedConv(self.search_cls), FoldedConv(self.search_reg)
+        return head
 
 
 class DepthwiseHead(nn.Module):

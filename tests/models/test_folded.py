@@ -1,5 +1,7 @@
 """Folded convolutions against convolution, batch-norm and ReLU one after the other."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -46,6 +48,49 @@ def test_a_further_scale_is_folded_in():
             expected = conv(x) * scale[:, None, None] + (0 if given is None else given[:, None, None])
             found = FoldedConv(conv).scale_outputs(scale, given)(x)
             torch.testing.assert_close(found, expected.float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.parametrize("relu", [False, True])
+@torch.no_grad()
+def test_a_sum_in_the_same_pass(relu):
+    conv, wide, x = nn.Conv2d(8, 12, 3), torch.randn(2, 12, 15, 14), torch.randn(2, 8, 15, 14)
+    expected = conv(x) + wide[..., 1:-1, 1:-1]
+    expected = F.relu(expected) if relu else expected
+    folded, before = FoldedConv(conv), wide.clone()
+    for other in (wide[..., 1:-1, 1:-1], wide[..., 1:-1, 1:-1].contiguous()):  # a view, and plain: are not changed
+        torch.testing.assert_close(folded.plus(x, other, relu=relu), expected, rtol=0, atol=1e-5)
+        assert torch.equal(wide, before)
+    dense = wide[..., 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(folded.plus(x, dense, relu=relu), expected, rtol=0, atol=1e-5)
+    with torch.backends.mkldnn.flags(enabled=False):
+        torch.testing.assert_close(folded.plus(x, wide[..., 1:-1, 1:-1], relu=relu), expected, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_packed_weights_follow_the_weights():
+    """Packed once a shape; made anew when the weights change, by whatever way; not a part of copies."""
+    conv = nn.Conv2d(4, 6, 3)
+    folded = FoldedConv(conv)
+
+    def agree(layer):
+        for side in (9, 12, 9, 7, 8, 11, 10):
+            x = torch.randn(1, 4, side, side)
+            expected = F.conv2d(x, layer.weight, layer.bias)
+            torch.testing.assert_close(layer(x.to(layer.weight.dtype)).float(), expected.float(), rtol=0, atol=1e-5)
+
+    agree(folded)
+    folded.weight.mul_(2)
+    agree(folded)
+    folded.weight.data = torch.randn_like(folded.weight)
+    agree(folded)
+    folded.load_state_dict(FoldedConv(nn.Conv2d(4, 6, 3)).state_dict())
+    agree(folded)
+    again = copy.deepcopy(folded)
+    again.weight.add_(1)
+    agree(again)
+    agree(folded)
+    assert set(folded.state_dict()) == {"weight", "bias"}
 
 
 @torch.no_grad()

@@ -93,7 +93,6 @@ class FusedBottleneck(nn.Module):
         self.last = unit.last
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.conv3(self.conv2(self.conv1(x)))
+        out = self.conv2(self.conv1(x))
         x = crop(x, 1)
-        out += x if self.downsample is None else self.downsample(x)
-        return out if self.last else out.relu_()
+        return self.conv3.plus(out, x if self.downsample is None else self.downsample(x), relu=not self.last)

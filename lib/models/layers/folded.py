@@ -7,9 +7,13 @@ t = beta - mean * s, norm(W x + b) = (s W) x + (s b + t). Folding is done in flo
 (no padding): a padded convolution whose border is dropped afterwards is a valid one on fewer cells.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+SHAPES = 4  # of images, for which a layer keeps its packed weight
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -42,6 +46,7 @@ class FoldedConv(nn.Module):
         self.bias = None if bias is None else constant(bias.to(conv.weight.dtype))
         self.stride = (conv.stride[0], conv.stride[1])
         self.groups, self.relu = conv.groups, relu
+        self._packed: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def scale_outputs(self, scale: Tensor, shift: Tensor | None = None) -> "FoldedConv":
         """Fold a further scale * . + shift (each (C',)) into a convolution without ReLU."""
@@ -55,11 +60,41 @@ class FoldedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if _in_one_pass(x):
             after = "relu" if self.relu else "none"
-            return torch.ops.mkldnn._convolution_pointwise(
-                x, self.weight, self.bias, [0, 0], self.stride, [1, 1], self.groups, after, [], ""
-            )
+            weight, steps = self._packed_for(x), ([0, 0], self.stride, [1, 1], self.groups)
+            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *steps, after, [], "")
         out = F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
         return out.relu_() if self.relu else out
+
+    def plus(self, x: Tensor, other: Tensor, *, relu: bool = False) -> Tensor:
+        """Convolution (without a ReLU of its own) + ``other``, which may be overwritten, then ReLU if asked.
+
+        One pass over memory where it can be.
+        """
+        assert not self.relu
+        if _in_one_pass(x):
+            other = other.contiguous(memory_format=torch.channels_last)
+            weight, steps = self._packed_for(x), ([0, 0], self.stride, [1, 1], self.groups)
+            after: Any = ("add", 1.0, "relu" if relu else None, [], "")
+            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, self.bias, *steps, *after)
+        out = self(x)
+        out += other
+        return out.relu_() if relu else out
+
+    def _packed_for(self, x: Tensor) -> Tensor:
+        """The weight in the layout that oneDNN wants for images of this shape; else every call makes it anew."""
+        weight = self.weight
+        key = (x.shape, x.dtype, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        if key not in self._packed:
+            if len(self._packed) >= SHAPES:
+                self._packed.clear()
+            steps = ([0, 0], self.stride, [1, 1], self.groups)
+            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *steps, list(x.shape))
+            self._packed[key] = packed, weight.detach()  # which keeps its address from being another's
+        return self._packed[key][0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles pack their weights themselves."""
+        return {**self.__dict__, "_packed": {}}
 
 
 def _in_one_pass(x: Tensor) -> bool:
@@ -73,6 +108,7 @@ def _in_one_pass(x: Tensor) -> bool:
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
         and not torch.is_autocast_enabled("cpu")
         and not (x.requires_grad and torch.is_grad_enabled())
