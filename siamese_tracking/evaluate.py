@@ -41,7 +41,7 @@ def main() -> None:
             experiment=o.experiment,
             attributes=o.attributes,
         )
-    protocol = conventions.protocol(o.dataset, kind(sequences))
+    protocol = conventions.protocol(o.dataset, kind(sequences), o.experiment)
     convention = o.convention or f"{conventions.default(o.dataset, protocol)} (default)"
     of = f" of {COUNTS[canonical(o.dataset)]}" if COUNTS.get(canonical(o.dataset), 0) > len(sequences) else ""
     print(f"{o.dataset}, {len(sequences)}{of} sequences, {protocol}, convention {convention}\n{board.table()}")

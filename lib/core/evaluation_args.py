@@ -73,7 +73,7 @@ def evaluate_parser() -> argparse.ArgumentParser:
     p.add_argument("--convention", choices=conventions.CHOICES, help="whose details; default: the data set's own")
     p.add_argument("--exact", action="store_true", help="VOT: overlap of exact polygons, not of rasterised ones")
     p.add_argument("--interval", help="VOT: lengths for EAO, as 100:356, or 'density': estimated (default: year's)")
-    p.add_argument("--experiment", help="VOT: folder of results, as realtime (default: baseline, longterm)")
+    p.add_argument("--experiment", help="folder of results: baseline, realtime, unsupervised, longterm (default: fits)")
     p.add_argument("--attributes", action="store_true", help="also by attribute")
     for kind in OUTPUTS:
         text = "there; without OUT beside the others, else on the terminal"

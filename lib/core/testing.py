@@ -20,6 +20,7 @@ from tqdm import tqdm
 from lib.core.checkpoint import checkpoint_path, epochs_on_disk
 from lib.core.device import prepare_process
 from lib.core.parallel import spread
+from lib.core.runs import Plan, add_protocol_options, check_seconds, plan_of, record, table_of
 from lib.core.scoring import HEADLINE, NAMES, Stage, score
 from lib.core.subject import Subject, add_options, add_result_options, home_of, hyper_parameters, places_of, subject_of
 from lib.core.summary import table_row
@@ -33,13 +34,13 @@ def begin_results(folder: Path, weights: str, hyper: Mapping[str, Any]) -> None:
     """Make ``folder`` hold results of these weights and hyper-parameters alone. Older ones of ours give way."""
     marker = folder / "tracker.json"
     told = json.dumps({"weights": digest(weights), "hyper": dict(sorted(hyper.items()))}, indent=1)
-    texts = [*folder.glob("*.txt"), *folder.glob("baseline/*/*.txt")]
+    texts = [*folder.rglob("*.txt"), *folder.rglob("*_confidence.value")]
     if marker.is_file() and marker.read_text() == told:
         return
     if texts and not marker.is_file():
         raise UserError(f"{folder} holds results that are not of this program: give another --name, or move them away")
     if texts:
-        print(f"{folder}: results of other weights or hyper-parameters are replaced")
+        print(f"{folder}: results of other weights, hyper-parameters or times are replaced")
     for text in texts:
         text.unlink()
     atomic_write(marker, told)
@@ -66,6 +67,7 @@ class Task:
     folder: Path
     videos: tuple[int, ...] | None = None  # None: all
     quiet: bool = True
+    plan: Plan | None = None  # None: one pass, or restarts, as the set is scored
 
 
 def track_task(task: Task, device: torch.device) -> None:
@@ -76,18 +78,21 @@ def track_task(task: Task, device: torch.device) -> None:
     if task.videos is not None:
         stage = Stage(whole.name, [whole.videos[n] for n in task.videos], device, slots=whole.slots)
         stage.supply = whole.supply
-    stage.track_to_files(family, task.hyper, task.folder, task.folder.name, quiet=task.quiet)
+    if task.plan is None:
+        stage.track_to_files(family, task.hyper, task.folder, task.folder.name, quiet=task.quiet)
+    else:
+        record(stage, family, task.hyper, task.folder, task.plan, quiet=task.quiet)
 
 
-def track(subject: Subject, hyper: dict[str, Any], folder: Path, places: Sequence[torch.device]) -> None:
+def track(subject: Subject, hyper: dict[str, Any], folder: Path, places: Sequence[torch.device], plan: Plan) -> None:
     """All sequences of the set, spread over the places: longest first, one at a time on CPUs, a share a GPU."""
     if len(places) == 1:
-        track_task(Task(subject, hyper, folder, quiet=False), places[0])
+        track_task(Task(subject, hyper, folder, quiet=False, plan=plan), places[0])
         return
     stage = subject.stage(home_of(places))
     lengths = [len(video) for video in stage.videos]
     shares = deal(lengths, len(places) if places[0].type != "cpu" else len(lengths))
-    tasks = [Task(subject, hyper, folder, tuple(share)) for share in shares]
+    tasks = [Task(subject, hyper, folder, tuple(share), plan=plan) for share in shares]
     run_all(track_task, tasks, places, folder.name, "share")
 
 
@@ -120,6 +125,7 @@ def command(family: str, description: str | None, *, dataset: str) -> str:
     parser.add_argument("--name", help="name of the tracker in the results (default: its architecture)")
     add_options(parser, dataset)
     add_result_options(parser)
+    add_protocol_options(parser)
     args = parser.parse_args()
     prepare_process()
     return score_weights(args, family)
@@ -138,12 +144,16 @@ def score_weights(args: argparse.Namespace, family: str) -> str:
         script = "test_siamrpn.py" if "RPN" in arch else "test_siamfc.py"
         raise UserError(f"{args.resume} must be weights of a {family}, they are of {arch}: run {script}")
     stage = subject.stage(home)
+    plan = plan_of(args, stage.kind)
     hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
     name = args.name or arch + (f"_e{epoch_of(args.resume)}" if args.epoch_test else "")
     folder = subject.results(args.result_path, name)
+    check_seconds(plan, stage, folder)
     begin_results(folder, subject.weights, hyper)
-    track(subject, hyper, folder, places)
-    return f"{terminal_table([table_row(name, score(stage, stage.read(folder)))])}\nresults: {folder}"
+    if plan.protocol == "real_time":
+        begin_results(folder / plan.layout.home, subject.weights, hyper | plan.told())
+    track(subject, hyper, folder, places[:1] if plan.alone else places, plan)
+    return f"{table_of(stage, folder, plan)}\nresults: {folder / plan.layout.home}"
 
 
 def checkpoints_of(folder: str | Path, start: int, end: int) -> dict[int, Path]:

@@ -35,6 +35,8 @@ VOT_COLUMNS: list[Column] = [
     ("failures", "failures", 1),
     ("eao", "EAO", 3),
 ]
+UNSUPERVISED = "unsupervised"  # VOT's experiment without restarts
+AO_OF_REGIONS: Column = ("accuracy", "AO", 3)
 LONG_TERM_COLUMNS: list[Column] = [("f_score", "F", 3), ("precision", "Pr", 3), ("recall", "Re", 3)]
 FRAME_COLUMNS: list[Column] = [
     ("distance_precision", "precision", 3),
@@ -49,6 +51,7 @@ OTB_LEGEND = "AUC of success; precision at 20 px; normalised precision at 0.2"
 AO_LEGEND = "AO: average overlap; SR: share of frames with an overlap above .50, .75"
 VOT_LEGEND = "R: failures per 100 frames; R weighted: failures, weighted by length"
 AR_LEGEND = "reliability: chance of no failure in 30 frames, with A the pair of an AR plot"
+ONCE_LEGEND = "AO: average overlap without restarts, the first 10 frames left out"
 LONG_TERM_LEGEND = "F at the best threshold of confidence, precision and recall there"
 FRAME_LEGEND = (
     "frames with a box: precision within 20 px, mean overlap, mean centre error in px; each over all frames pooled,"
@@ -68,19 +71,25 @@ def board_of(
     attributes: bool = False,
 ) -> Board:
     """Score the trackers in ``folders`` as the data set wants it; ``convention``: see ``conventions.py``."""
-    protocol = conventions.protocol(dataset, kind(sequences))
+    protocol = conventions.protocol(dataset, kind(sequences), experiment)
     chosen = conventions.chosen(convention, dataset, protocol)
-    if all(np.isfinite(sequence.truth).all(1).sum() < 2 < len(sequence) for sequence in sequences):
+    if not has_truth(sequences):
         raise UserError(
             f"{dataset} must have boxes to score with, only first ones are given: ask the benchmark's server"
         )
     if protocol == "one-pass":
-        headline = "ao" if names.canonical(dataset).startswith("GOT-10k") or chosen == "vot" else "auc"
-        return otb_board(sequences, folders, convention=chosen, headline=headline, attributes=attributes)
+        headline = "ao" if names.is_got10k(dataset) or chosen == "vot" else "auc"
+        asked: dict[str, Any] = {"experiment": experiment, "attributes": attributes}
+        return otb_board(sequences, folders, convention=chosen, headline=headline, **asked)
     regions: dict[str, Any] = {"convention": chosen, "overlap": overlap, "experiment": experiment}
     if protocol == "long-term":
         return long_term_board(sequences, folders, **regions)
     return vot_board(dataset, sequences, folders, interval=interval, attributes=attributes, **regions)
+
+
+def has_truth(sequences: List[Sequence]) -> bool:
+    """Whether there is anything to score with: some benchmarks give the first boxes alone."""
+    return any(np.isfinite(sequence.truth).all(1).sum() > 1 or len(sequence) < 3 for sequence in sequences)
 
 
 def legend(board: Board) -> str:
@@ -88,12 +97,13 @@ def legend(board: Board) -> str:
     known = {
         "auc": OTB_LEGEND,
         "ao": AO_LEGEND,
+        "accuracy": ONCE_LEGEND if board.headline == "accuracy" else "",
         "eao": VOT_LEGEND,
         "f_score": LONG_TERM_LEGEND,
         "reliability": AR_LEGEND,
     }
     shown = [name for name, _, _ in board.columns]
-    return "\n".join([text for name, text in known.items() if name in shown] + [INTERVALS])
+    return "\n".join([text for name, text in known.items() if name in shown and text] + [INTERVALS])
 
 
 def otb_board(
@@ -102,6 +112,7 @@ def otb_board(
     *,
     convention: str = "otb",
     headline: str = "auc",
+    experiment: str | None = None,
     attributes: bool = False,
     compare: bool = True,
 ) -> Board:
@@ -109,7 +120,7 @@ def otb_board(
     columns = [*AO_COLUMNS, *OTB_COLUMNS, FPS] if headline == "ao" else [*OTB_COLUMNS, *AO_COLUMNS, FPS]
     board = Board(headline, columns)
     for folder in folders:
-        read = trackers.read_all(folder, sequences, "otb")
+        read = trackers.read_all(folder, sequences, "otb", experiment=experiment)
         if kept := _kept(folder, read, sequences, board):
             parts = otb.evaluate(kept, read.runs, convention)
             entry = _entry(folder, kept, sequences, read, parts, otb.scores_of, ONE_PASS[convention].rate_by_frame)
@@ -143,7 +154,8 @@ def vot_board(
     ``interval`` of one-based lengths for the expected overlap: the year's, or one estimated, where none is given.
     ``eao_of`` computes that score instead (its interval is not computed anew).
     """
-    board = Board("eao", [*VOT_COLUMNS, AR, FPS])
+    once = experiment == UNSUPERVISED
+    board = Board("accuracy", [AO_OF_REGIONS, FPS]) if once else Board("eao", [*VOT_COLUMNS, AR, FPS])
     interval = interval or vot.interval(dataset, [len(sequence) for sequence in sequences])
     if overlap == "rasterised" and any(sequence.image_size() is None for sequence in sequences):
         board.problems.append(

@@ -65,11 +65,13 @@ KNOWN: dict[Protocol, tuple[str, ...]] = {
 }
 
 
-def protocol(dataset: str, kind: str) -> Protocol:
-    """How a data set is scored whose sequences are of ``kind``."""
+def protocol(dataset: str, kind: str, experiment: str | None = None) -> Protocol:
+    """How results of an experiment on a data set are scored, sequences being of ``kind``."""
     if kind == "vot":
         return "reset"
-    return "long-term" if names.is_long_term(dataset) else "one-pass"
+    if experiment == "realtime":  # it has no confidences
+        return "one-pass"
+    return "long-term" if names.is_long_term(dataset) or experiment == "longterm" else "one-pass"
 
 
 def default(dataset: str, protocol: Protocol) -> str:

@@ -81,6 +81,11 @@ def is_vot(name: str) -> bool:
     return name.upper().startswith("VOT") and not is_long_term(name)
 
 
+def is_got10k(name: str) -> bool:
+    """GOT-10k or one of its splits."""
+    return letters(canonical(name)).startswith("got10k")
+
+
 def is_long_term(name: str) -> bool:
     """Whether targets leave the view for long, so that a tracker has to tell when it sees them: VOT2018-LT."""
     return canonical(name).upper().startswith("VOT") and letters(canonical(name)).endswith("lt")

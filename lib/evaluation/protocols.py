@@ -114,19 +114,37 @@ def repeated(
 ) -> Iterator[tuple[int, int, Array]]:
     """Several runs of each video (GOT-10k: 3, VOT: 15); yields (index of the repetition, index of the video, rows).
 
-    Only trackers that say that they are ``stochastic`` are run more than once, and of these only such as give two
-    results on the shortest video.
+    How many there are: see :func:`repetitions_needed`.
     """
     options: dict[str, Any] = {"trackers": trackers, "scheduler": scheduler, "reset": reset}
-    if repetitions > 1 and getattr(trackers, "stochastic", False):
-        shortest = min(videos, key=len)
-        first, second = (rows for _, _, rows in run([shortest], [hyper] * 2, **options))
-        if np.array_equal(first, second, equal_nan=True):
-            print(f"two runs on {shortest.name} are identical: each video is run once", file=sys.stderr)
-            repetitions = 1
-    else:
-        repetitions = 1
+    repetitions = repetitions_needed(videos, hyper, repetitions=repetitions, **options)
     yield from run(videos, [hyper] * repetitions, **options)
+
+
+def repetitions_needed(
+    videos: Sequence[Video],
+    hyper: Mapping[str, float],
+    *,
+    repetitions: int,
+    trackers: Trackers,
+    scheduler: Scheduler,
+    reset: bool,
+    stochastic: bool | None = None,
+) -> int:
+    """``repetitions`` where runs differ, else 1.
+
+    Only trackers that say that they are ``stochastic`` (None: their own account) are run more than once, and of these
+    only such as give two results on the shortest video.
+    """
+    if repetitions < 2 or not (getattr(trackers, "stochastic", False) if stochastic is None else stochastic):
+        return 1
+    shortest = min(videos, key=len)
+    runs = (run([shortest], [hyper], trackers=trackers, scheduler=scheduler, reset=reset) for _ in range(2))
+    first, second = (rows for each in runs for _, _, rows in each)
+    if not np.array_equal(first, second, equal_nan=True):
+        return repetitions
+    print(f"two runs on {shortest.name} are identical: each video is run once", file=sys.stderr)
+    return 1
 
 
 def _write(rows: Array, track: Track, first: Array | None) -> int:

@@ -10,15 +10,16 @@ all videos share the slots. The restarts of all videos are run together, round b
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from lib.evaluation.protocols import FAILURE, RESTART_AFTER, SKIPPED, START, Trackers, run
+from lib.evaluation.protocols import FAILURE, RESTART_AFTER, SKIPPED, START, Trackers, long_term
 from lib.evaluation.sequences import Sequence as Video
 from lib.files import UserError
 from lib.geometry.boxes import polygon_from_xywh, rectangle_from_cxcywh
@@ -65,7 +66,7 @@ def run_real_time(
     on_frames: Callable[[int], Any] = lambda count: None,
 ) -> Iterator[tuple[int, int, Array]]:
     """As :func:`lib.evaluation.protocols.run`, with the frames that a tracker which takes ``seconds`` looks at."""
-    costs = [_costs(video, seconds) for video in videos]
+    costs = [costs_of(video, seconds) for video in videos]
     tracks = {(t, v): np.full((len(video), 4), np.nan) for v, video in enumerate(videos) for t in range(len(trials))}
     coming = [(trial, number, 0) for trial, number in tracks]
     for rows in tracks.values():
@@ -92,7 +93,7 @@ class _Key:
     seen: NDArray[np.int64]  # frames of the video that are looked at
 
 
-def _costs(video: Video, seconds: Seconds) -> Array:
+def costs_of(video: Video, seconds: Seconds) -> Array:
     """(T,) seconds for each frame of a video."""
     values = np.asarray(seconds[video.name] if isinstance(seconds, Mapping) else seconds, np.float64)
     if values.ndim and len(values) != len(video):
@@ -163,15 +164,40 @@ def _polygons(video: Video) -> Array:
 def measured_seconds(
     videos: Sequence[Video], hyper: Mapping[str, float], *, trackers: Trackers, scheduler: Scheduler
 ) -> dict[str, Array]:
-    """video -> (T,) seconds that the tracker takes for each frame, one video at a time, decoding left out."""
-    watch = _Stopwatch(scheduler.tracker_of)
-    alone = Scheduler(watch.tracker_of, scheduler.supply, slots=1)
-    found = {}
-    for video in videos:
-        watch.seconds.clear()
-        for _ in run([video], [hyper], trackers=trackers, scheduler=alone, reset=False):
-            found[video.name] = np.array(watch.seconds)
-    return found
+    """video -> (T,) seconds that the tracker takes for each frame."""
+    runs = one_by_one(videos, hyper, trackers=trackers, scheduler=scheduler)
+    return {videos[number].name: seconds for _, number, _, _, seconds in runs}
+
+
+def one_by_one(
+    videos: Sequence[Video],
+    hyper: Mapping[str, float],
+    *,
+    trackers: Trackers,
+    scheduler: Scheduler,
+    repetitions: int = 1,
+) -> Iterator[tuple[int, int, Array, Array, Array]]:
+    """One pass over one video at a time, timed, decoding left out.
+
+    Yields (repetition, index of the video, rows (T, 4), confidences (T,), seconds (T,)).
+    """
+    watch, supply = _Stopwatch(scheduler.tracker_of), _OnDemand(scheduler.supply)
+    for number, video in enumerate(videos):
+        for repetition in range(repetitions):
+            watch.seconds.clear()  # and a scheduler that has no template yet, which would be a start for nothing
+            alone = Scheduler(watch.tracker_of, supply, slots=1, on_frames=scheduler.on_frames)  # type: ignore[arg-type]
+            for _, _, rows, scores in long_term([video], [hyper], trackers=trackers, scheduler=alone):
+                yield repetition, number, rows, scores, np.array(watch.seconds)
+
+
+class _OnDemand:
+    """A supply of frames that decodes nothing while a tracker is timed."""
+
+    def __init__(self, supply: Any) -> None:
+        self.frames = supply.frames
+
+    def prefetch(self, paths: Iterable[Path]) -> None:
+        """Not now."""
 
 
 class _Stopwatch:

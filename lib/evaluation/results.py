@@ -102,7 +102,10 @@ def parse(text: bytes, path: str | Path, kind: str, origin: int = 1) -> Array:
 def to_length(rows: Array, frames: int, kind: str) -> tuple[Array | None, str]:
     """A row for each frame, or None where a file cannot be used, and what is to be said of it."""
     odd = ~np.isfinite(rows).all(1)
-    odd &= ~np.isnan(rows[:, 1:]).all(1) | np.isnan(rows[:, 0]) if kind == "vot" else True  # codes are no boxes
+    if kind == "vot":  # codes are no boxes
+        odd &= ~np.isnan(rows[:, 1:]).all(1) | np.isnan(rows[:, 0])
+    if kind == "longterm":  # a tracker may say that there is nothing to see
+        odd &= ~np.isnan(rows).all(1)
     if kind == "vot" and odd.any():
         return None, f"a box must be of finite numbers, that of frame {odd.argmax()} is not; left out, run it again"
     if len(rows) == frames and odd.any():

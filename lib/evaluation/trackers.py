@@ -173,6 +173,8 @@ def _files(tracker: Path, sequences: list[str], kind: str, experiment: str | Non
     """The result files of each sequence that has any, whatever the spelling of its name."""
     inner = (experiment,) if experiment else EXPERIMENTS[kind]
     base = next((tracker / name for name in inner if (tracker / name).is_dir()), tracker)
+    if experiment and base == tracker and experiment not in tracker.resolve().parts:
+        return {}  # of other experiments
     entries = _entries(base)
     stems = {name.removesuffix(".txt"): base / name for name in sorted(entries) if name.endswith(".txt")}
     stems = {stem: path for stem, path in stems.items() if not BESIDE.search(stem)}
