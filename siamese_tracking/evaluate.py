@@ -30,7 +30,7 @@ def main() -> None:
     with ExitStack() as stack:
         truth = stack.enter_context(unpacked(o.truth)) if o.truth else None
         results = stack.enter_context(unpacked(o.results))
-        sequences = load(o.dataset, o.dataset_root, truth=truth)
+        sequences = load(o.dataset, o.dataset_root, truth=truth, images_needed=False)
         board = board_of(
             o.dataset,
             sequences,

@@ -51,7 +51,7 @@ def task(p: argparse.ArgumentParser) -> Task:
         setattr(o, name, _number(name, value) if name in ("start", "end") else value)
     if not o.dataset:
         p.error("name a data set, as OTB2015")
-    sequences = load(o.dataset, o.dataset_root, truth=o.truth)
+    sequences = load(o.dataset, o.dataset_root, truth=o.truth, images_needed=False)
     folders = trackers.find(o.result_path, o.dataset, o.tracker_reg, o.start, o.end)
     return Task(o.dataset, sequences, folders, o)
 
@@ -97,9 +97,9 @@ def write_outputs(board: Board, options: argparse.Namespace) -> None:
     """The board in each form that was asked for, beside what was wrong with the files."""
     texts = {"csv": board.csv, "latex": board.latex, "json": lambda: board.json(full=True)}
     asked = {kind: getattr(options, kind) for kind in OUTPUTS if getattr(options, kind) is not None}
-    named = next((Path(path) for path in asked.values() if path), None)
+    named = next((Path(path) for path in asked.values() if path not in ("", "-")), None)
     for kind, path in asked.items():
-        if path or named:
+        if path != "-" and (path or named):
             _write(path or named.with_suffix(OUTPUTS[kind]), texts[kind]())  # type: ignore[union-attr]
         else:
             print(texts[kind]())

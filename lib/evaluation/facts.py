@@ -95,6 +95,23 @@ COUNTS = {
     "VOT2019-LT": 50,
 }
 
+# width x height of the images of VOT2017 to VOT2019, where regions are cut at the border: annotations often lack them
+_VOT_SIZES = (
+    "1280x720 ball1 ball2 birds1 conduction1 crabs1 drone1 drone_across drone_flip flamingo1 gymnastics2 gymnastics3 "
+    "leaves motocross2 soldier; 960x540 dribble hand2 lamb marathon monkey nature polo rabbit2 rowing surfing wheel; "
+    "640x480 book butterfly car1 fernando girl glove rabbit racing tiger wiper; 640x360 bolt1 fish2 fish3 motocross1 "
+    "soccer1; 320x240 blanket dinosaur hand pedestrian1; 1210x681 crossing road traffic; 1024x1024 ants1 ants3; "
+    "480x360 bag sheep; 480x270 bolt2 iceskater1; 1920x1080 frisbee zebrafish1; 624x352 shaking singer2; 854x480 "
+    "agility singer3; 576x432 basketball; 1280x692 bmx; 460x345 fish1; 432x240 godfather; 560x240 graduate; 320x180 "
+    "gymnastics1; 384x288 handball1; 768x576 handball2; 848x480 helicopter; 640x352 iceskater2; 800x336 matrix; "
+    "1201x681 soccer2; 480x810 ball3"
+)
+VOT_SIZES = {
+    title: (int(size.split("x")[0]), int(size.split("x")[1]))
+    for size, *titles in map(str.split, _VOT_SIZES.split("; "))
+    for title in titles
+}
+
 # names of the columns of a sequence's row of attributes (0 or 1), in the benchmark's ``att`` folder
 ATTRIBUTES = {
     "OTB2015": ["IV", "OPR", "SV", "OCC", "DEF", "MB", "FM", "IPR", "OV", "BC", "LR"],

@@ -103,6 +103,11 @@ def key(name: str) -> str:
     return _SPELLINGS.get(plain, plain)
 
 
+def _bare(name: str) -> str:
+    """A key without separators, and without the data set's name that some toolkits put first."""
+    return re.sub(r"^(uav|nfs|otb|tpl|lasot)_", "", key(name)).replace("_", "")
+
+
 def scored_part(name: str, rows: int) -> slice:
     """The rows that an OTB sequence is scored on, of a list of ``rows`` that begins at its video's first image."""
     first, count = OTB_FRAMES.get(key(name), (1, rows))
@@ -112,8 +117,8 @@ def scored_part(name: str, rows: int) -> slice:
 def match(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]:
     """Pairs each wanted name with the available one that means it; what has none is left out.
 
-    An exact name wins over one of the same :func:`key`, and that over one equal without any separator (``Jogging1``),
-    which counts only where it is the only one.
+    An exact name wins over one of the same :func:`key`, and that over one equal without any separator (``Jogging1``) or
+    without the data set's name before it (``uav_bike1``), which counts only where it is the only one.
     """
     names = list(available)
     exact = set(names)
@@ -121,10 +126,10 @@ def match(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]:
     by_letters: dict[str, list[str]] = {}
     for name in names:
         by_key.setdefault(key(name), name)
-        by_letters.setdefault(key(name).replace("_", ""), []).append(name)
+        by_letters.setdefault(_bare(name), []).append(name)
     found: dict[str, str] = {}
     for name in wanted:
-        alike = by_letters.get(key(name).replace("_", ""), [])
+        alike = by_letters.get(_bare(name), [])
         if name in exact:
             found[name] = name
         elif key(name) in by_key:

@@ -99,8 +99,9 @@ def parse(text: bytes, path: str | Path, kind: str, origin: int = 1) -> Array:
     return rows - origin * _PLACE
 
 
-def to_length(rows: Array, frames: int, kind: str) -> tuple[Array | None, str]:
+def to_length(rows: Array, sequence: Sequence, kind: str) -> tuple[Array | None, str]:
     """A row for each frame, or None where a file cannot be used, and what is to be said of it."""
+    frames = len(sequence)
     odd = ~np.isfinite(rows).all(1)
     if kind == "vot":  # codes are no boxes
         odd &= ~np.isnan(rows[:, 1:]).all(1) | np.isnan(rows[:, 0])
@@ -116,5 +117,13 @@ def to_length(rows: Array, frames: int, kind: str) -> tuple[Array | None, str]:
         return rows[:frames], f"{len(rows)} rows for {frames} frames, the last ones are dropped"
     if kind == "vot":
         return None, f"{len(rows)} rows for {frames} frames, left out; run the sequence again"
+    if len(rows) == frames - 1 and not _begins_with(sequence, rows):
+        return np.concatenate([sequence.truth[:1], rows]), f"{len(rows)} rows, from the second of {frames} frames on"
     lost = np.full((frames - len(rows), rows.shape[1]), np.nan)
     return np.concatenate([rows, lost]), f"{len(rows)} rows for {frames} frames, the missing ones count as lost"
+
+
+def _begins_with(sequence: Sequence, rows: Array) -> bool:
+    """Whether the first row is the box that was given, a pixel more or less; some tools leave that one out."""
+    start = sequence.truth[0]
+    return start.shape != rows.shape[1:] or not np.isfinite(start).all() or bool((abs(rows[0] - start) <= 1).all())

@@ -99,7 +99,7 @@ def _read_run(path: Path, text: bytes, sequence: Sequence, kind: str, found: Res
     frames = len(sequence)
     scores = None
     try:
-        rows, remark = results.to_length(_rows(path, text, sequence, kind), frames, kind)
+        rows, remark = results.to_length(_rows(path, text, sequence, kind), sequence, kind)
         if kind == "longterm" and rows is not None:
             scores = _confidences(path, frames)
     except UserError as error:

@@ -67,3 +67,9 @@ def test_lists_of_members():
 def test_members_are_in_the_larger_sets(reference):
     larger = json.loads((reference / "results/OTB2015.json").read_text())
     assert set(map(key, OTB50.split())) <= set(map(key, larger))
+
+
+def test_names_with_the_data_set_before_them():
+    found = match(["bike1", "uav1_1", "Gymnastics"], ["uav_bike1", "uav_uav1_1", "nfs_Gymnastics", "uav1_2"])
+    assert found == {"bike1": "uav_bike1", "uav1_1": "uav_uav1_1", "Gymnastics": "nfs_Gymnastics"}
+    assert match(["uav_car1"], ["car1", "car2"]) == {"uav_car1": "car1"}

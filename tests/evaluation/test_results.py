@@ -93,3 +93,21 @@ def test_origin_of_data_sets(tmp_path, name, origin):
     (tmp_path / "a.txt").write_text(rows_text(2))
     (video,) = load(name, truth=tmp_path)
     assert video.truth[0, 0] == 1 - origin and video.origin == origin
+
+
+def test_a_file_that_leaves_the_first_frame_out(tmp_path):
+    truth = np.array([[3.0 * k, 5, 20, 10] for k in range(6)])
+    video = Sequence("clip", (), truth, (99, 99))
+
+    def read(rows):
+        results.write(tmp_path / "clip.txt", rows, "otb")
+        found = trackers.read_all(tmp_path, [video], "otb")
+        return found.runs["clip"][0], found.problems[0]
+
+    rows, remark = read(truth[1:])
+    np.testing.assert_array_equal(rows, truth)
+    assert remark.endswith("5 rows, from the second of 6 frames on")
+    rows, remark = read(truth[:-1] + np.array([0.4, 0, 0, 0]))
+    assert np.isnan(rows[-1]).all() and "5 rows for 6 frames, the missing ones count as lost" in remark
+    rows, remark = read(truth[2:])
+    assert np.isnan(rows[-2:]).all() and "4 rows for 6 frames" in remark

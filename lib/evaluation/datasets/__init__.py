@@ -18,6 +18,7 @@ Boxes count pixels from 1 in the files of all but VOT's short-term sets, NFS and
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,20 +28,28 @@ from lib.evaluation.datasets.disk import VIDEOS, child, complain, members
 from lib.evaluation.datasets.official import FINDERS
 from lib.evaluation.datasets.plain import find_plain, video_target
 from lib.evaluation.datasets.target import Target
-from lib.evaluation.facts import OTB_ATTRIBUTES
+from lib.evaluation.facts import OTB_ATTRIBUTES, VOT_SIZES
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 
 __all__ = ["load"]
 
+OF_KNOWN_SIZE = ("VOT2017", "VOT2018", "VOT2019")
+
 
 def load(
-    name: str, root: str | Path = "dataset", *, truth: str | Path | None = None, max_frames: int | None = None
+    name: str,
+    root: str | Path = "dataset",
+    *,
+    truth: str | Path | None = None,
+    max_frames: int | None = None,
+    images_needed: bool = True,
 ) -> list[Sequence]:
     """The sequences of data set ``name`` under ``root``, the first ``max_frames`` frames of each.
 
     ``truth`` names an annotation to be used instead of the data set's own: a json of the layout above, a folder of
-    ``<sequence>.txt``, or the data set without its images. Only scoring is possible without them.
+    ``<sequence>.txt``, or the data set without its images, or what holds one of these. Only scoring is possible without
+    images (``images_needed``).
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames must be at least 1, got {max_frames}")
@@ -48,44 +57,51 @@ def load(
     if truth is not None:
         found = _from_truth(name, root, Path(truth).expanduser(), max_frames)
     else:
-        found = _from_disk(name, root, max_frames)
+        found = _from_disk(name, root, max_frames, images_needed)
     if not found:
         raise UserError(f"data set {name} must hold at least one sequence, none was found under {truth or root}")
-    return [_with_known_attributes(sequence) for sequence in found] if names.is_otb(name) else found
+    return [_with_facts(name, sequence) for sequence in found]
 
 
-def _with_known_attributes(sequence: Sequence) -> Sequence:
-    """OTB's attributes come with no file of its layout; those that an annotation has are left as they are."""
-    known = OTB_ATTRIBUTES.get(names.key(sequence.name))
-    if known is None or "attributes" in sequence.tags:
-        return sequence
-    return replace(sequence, tags={**sequence.tags, "attributes": np.array(known)})
+def _with_facts(name: str, sequence: Sequence) -> Sequence:
+    """What is known of a sequence though its files do not tell: attributes of OTB, sizes of VOT's images."""
+    attributes = OTB_ATTRIBUTES.get(names.key(sequence.name)) if names.is_otb(name) else None
+    if attributes is not None and "attributes" not in sequence.tags:
+        return replace(sequence, tags={**sequence.tags, "attributes": np.array(attributes)})
+    if names.canonical(name) in OF_KNOWN_SIZE and sequence.size is None and not sequence.frames:
+        return replace(sequence, size=VOT_SIZES.get(sequence.name.lower()))
+    return sequence
 
 
 def _from_truth(name: str, root: Path, truth: Path, max_frames: int | None) -> list[Sequence]:
+    if truth.is_dir() and not _is_named(truth, name):
+        inner = child(truth, *(place for each in names.spellings(name) for place in (f"{each}.json", each)))
+        if inner is not None:
+            return _from_truth(name, root, inner, max_frames)
     if truth.is_dir():
         texts = from_texts(name, truth, max_frames)
         return texts or _read(name, truth, _find(name, truth), max_frames, images_needed=False)
     return from_listing(name, truth, child(root, *names.spellings(name)), max_frames, images_needed=False)
 
 
-def _from_disk(name: str, root: Path, max_frames: int | None) -> list[Sequence]:
+def _from_disk(name: str, root: Path, max_frames: int | None, images_needed: bool) -> list[Sequence]:
+    wanted: dict[str, Any] = {"max_frames": max_frames, "images_needed": images_needed}
     for each in names.spellings(name):
         folder, listing = child(root, each), child(root, f"{each}.json")
         if listing is not None:
-            return from_listing(name, listing, folder or root / each, max_frames, images_needed=True)
+            return from_listing(name, listing, folder or root / each, **wanted)
         if folder is not None and folder.is_dir():
-            return _read(name, folder, _find(name, folder), max_frames)
+            return _read(name, folder, _find(name, folder), **wanted)
     path = Path(name).expanduser()
     if path.is_dir():
-        return _read(name, path, find_plain(path, path.name), max_frames)
+        return _read(name, path, find_plain(path, path.name), **wanted)
     for video in (path, root / name):
         if video.suffix.lower() in VIDEOS and video.is_file():
             text = child(video.parent, f"{video.stem}.txt", f"{video.stem}_gt.txt")
-            return _read(name, video.parent, [video_target(video, text)], max_frames)
+            return _read(name, video.parent, [video_target(video, text)], **wanted)
     itself = _find(name, root) if root.is_dir() and _is_named(root, name) else _find_official(name, root)
     if itself:
-        return _read(name, root, itself, max_frames)
+        return _read(name, root, itself, **wanted)
     has = ", ".join(sorted(path.name for path in root.iterdir())[:12]) if root.is_dir() else "no such folder"
     raise UserError(
         f"data set {name} must lie at {root / name} or be listed by {root / name}.json; {root} holds: "
@@ -109,7 +125,7 @@ def _find_official(name: str, folder: Path) -> list[Target] | None:
 
 
 def _read(
-    name: str, folder: Path, targets: list[Target], max_frames: int | None, *, images_needed: bool = True
+    name: str, folder: Path, targets: list[Target], max_frames: int | None, images_needed: bool
 ) -> list[Sequence]:
     kept = members(name, [target.title for target in targets])
     targets = [target for target in targets if target.title in kept]

@@ -13,7 +13,7 @@ from lib.evaluation import names
 from lib.evaluation.boxfiles import read_bytes
 from lib.evaluation.datasets.disk import complain, cut, image_folder, images, members, subfolders
 from lib.evaluation.datasets.official import flags_of
-from lib.evaluation.datasets.plain import attributes, images_of_rows
+from lib.evaluation.datasets.plain import IGNORED, attributes, images_of_rows
 from lib.evaluation.datasets.target import read_boxes, zero_based
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
@@ -146,7 +146,7 @@ def _frames(home: Path | None, files: List[str]) -> list[Path]:
 def from_texts(name: str, folder: Path, max_frames: int | None) -> list[Sequence]:
     """Boxes alone: ``<sequence>.txt``; ``absent/<sequence>.txt`` with 1 where the target is not in view; ``att/``."""
     found = []
-    for path in sorted(folder.glob("*.txt")):
+    for path in sorted(path for path in folder.glob("*.txt") if not IGNORED.fullmatch(path.name)):
         boxes = read_boxes(path)
         vot = boxes.shape[1] == 8 or names.is_vot(name)
         absent = folder / "absent" / path.name

@@ -12,7 +12,8 @@ from lib.evaluation.datasets.video import frames_of, rows_of
 from lib.evaluation.facts import ATTRIBUTES, OTB_FRAMES
 
 IGNORED = re.compile(
-    r"(readme|list|license|notes?|full_occlusion|out_of_view|nlp|.*_(frames|att|time))\.txt", re.IGNORECASE
+    r"(readme|list|(training|testing)_set|license|notes?|full_occlusion|out_of_view|nlp|.*_(frames|att|time))\.txt",
+    re.IGNORECASE,
 )
 
 

@@ -214,3 +214,36 @@ def test_as_many_sequences_have_an_attribute_as_plots_say():
     older = Counter(a for name in OTB2013.split() for a in OTB_ATTRIBUTES[names.key(name)])
     want = {"IV": 25, "OPR": 39, "SV": 28, "OCC": 29, "DEF": 19, "MB": 12, "FM": 17, "IPR": 31, "OV": 6, "BC": 21}
     assert older == want | {"LR": 4}
+
+
+def vot_without_images(folder):
+    for name in ("ants1", "mine"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "groundtruth.txt").write_text("1,1,9,1,9,5,1,5\n" * 3)
+    (folder / "list.txt").write_text("ants1\nmine\n")
+
+
+@pytest.mark.parametrize("truth", ["VOT2018", "."])
+def test_truth_may_be_the_data_set_without_images_or_what_holds_it(tmp_path, truth):
+    vot_without_images(tmp_path / "VOT2018")
+    ants, mine = load("VOT2018", truth=tmp_path / truth)
+    assert (ants.name, mine.name, ants.kind, len(ants)) == ("ants1", "mine", "vot", 3)
+    assert ants.size == (1024, 1024) and mine.size is None  # VOT's images have known sizes
+
+
+def test_images_are_not_needed_to_score(tmp_path, capsys):
+    vot_without_images(tmp_path / "VOT2018")
+    assert len(load("VOT2018", tmp_path, images_needed=False)) == 2 and capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="2 sequences lack files"):
+        load("VOT2018", tmp_path)
+    (tmp_path / "VOT2018/mine/groundtruth.txt").unlink()
+    with pytest.raises(UserError, match="1 sequences lack files"):
+        load("VOT2018", tmp_path, images_needed=False)
+    assert "mine: no text of boxes" in capsys.readouterr().err
+
+
+def test_truth_may_be_a_folder_of_annotations(tmp_path):
+    (tmp_path / "OTB100.json").write_text(json.dumps({"Couple": otb_entry(3, "Couple")}))
+    (tmp_path / "LaSOT.json").write_text(json.dumps({"bear-2": otb_entry(3, "bear-2")}))
+    assert [s.name for s in load("OTB2015", truth=tmp_path)] == ["Couple"]
+    assert [s.name for s in load("LaSOT", truth=tmp_path)] == ["bear-2"]
