@@ -20,7 +20,8 @@ from lib.evaluation.datasets import load
 from lib.evaluation.names import canonical
 from lib.files import UserError
 from lib.models import zoo
-from lib.models.weights import LoadedModel, load_model
+from lib.models.graphs import open_model, weight_files
+from lib.models.weights import LoadedModel
 from lib.tracker.family import Family
 
 PUBLISHED = Path(__file__).parents[2] / "experiments" / "test"
@@ -49,7 +50,7 @@ class Subject:
     def family(self, device: torch.device) -> tuple[Family, LoadedModel]:
         """The trackers of the weights, and what their file holds."""
         path = Path(self.weights)
-        changed = path.stat().st_mtime_ns if path.is_file() else 0
+        changed = max((file.stat().st_mtime_ns for file in weight_files(path) if file.is_file()), default=0)
         return _family(self.weights, changed, self.arch, self.cls_type, self.anchors, device)
 
     def results(self, root: str | Path, tracker: str) -> Path:
@@ -66,7 +67,7 @@ def _stage(dataset: str, root: str, max_frames: int | None, slots: int, device: 
 def _family(
     weights: str, changed: int, arch: str | None, cls_type: str | None, anchors: int | None, device: torch.device
 ) -> tuple[Family, LoadedModel]:
-    loaded = load_model(weights, arch=arch, cls_type=cls_type, anchors=anchors)
+    loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors)
     model = loaded.model.fuse().to(device)
     return Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping), loaded
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from lib.files import UserError
 from lib.geometry.boxes import cxcywh_from_xywh, xywh_from_cxcywh
 from lib.geometry.crop import Frames
-from lib.models.weights import load_model
+from lib.models.graphs import open_model
 from lib.tracker.family import SIDES, Family
 from lib.tracker.state import take
 
@@ -43,13 +43,14 @@ def load(
     device: str = "auto",
     fuse: bool = True,
 ) -> "LiveTracker":
-    """A tracker with these weights: a checkpoint of ours or a published file; without ``path`` the best shipped ones.
+    """A tracker with these weights: a checkpoint of ours, a published file, or NAME.onnx, graphs that export.py made.
 
-    ``arch`` is read from the file; naming it only checks it. ``hyper``: hyper-parameters by name; without them those
-    that were tuned for the weights and lie with them, otherwise the paper's. ``device``: auto, cpu, cuda, cuda:1, mps.
+    Without ``path`` the best shipped ones. ``arch`` is read from the file; naming it only checks it. ``hyper``:
+    hyper-parameters by name; without them those that were tuned for the weights and lie with them, otherwise the
+    paper's. ``device``: auto, cpu, cuda, cuda:1, mps.
     ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
     """
-    loaded = load_model(SHIPPED if path is None else path, arch=arch)
+    loaded = open_model(SHIPPED if path is None else path, arch=arch)
     model = loaded.model.fuse() if fuse else loaded.model
     family = Family(
         model.to(_device(device)), ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping
@@ -117,6 +118,9 @@ class _SharedFrame(Frames):
 
     def images(self) -> list[Tensor]:
         return [self.pixels.view(*self.shapes[0], 3)] * len(self)
+
+    def part(self, start: int, end: int) -> Frames:
+        return _SharedFrame.of(self.pixels.view(*self.shapes[0], 3), end - start)
 
 
 def _start_boxes(xywh: ArrayLike, shape: tuple[int, ...]) -> Array:
