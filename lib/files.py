@@ -2,9 +2,17 @@
 
 import errno
 import os
+import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 class UserError(ValueError):
@@ -29,8 +37,60 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         beside.unlink(missing_ok=True)
 
 
+def append(path: str | Path, line: str) -> None:
+    """Add a line to a log; a kill, or a full disk, may cut it short: whoever reads a log leaves such a line out."""
+    try:
+        with open(path, "a") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def sweep(folder: str | Path, *, deep: bool = True) -> None:
+    """Remove what killed writers left beside their files, in ``folder`` (and below). Live ones keep theirs."""
+    for path in Path(folder).glob("**/.*.part" if deep else ".*.part"):
+        writer = re.fullmatch(r"\..+\.(\d+)\.part", path.name)
+        if writer and not _is_alive(int(writer[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return process != os.getpid()  # it has begun no write: another process had this number before it
+
+
+def beside(parent: int, work: Callable[..., Result], *words: Any) -> Result:
+    """``work(*words)`` in a process that ``parent`` has started, or in itself; see :func:`end_with`."""
+    end_with(parent)
+    return work(*words)
+
+
+@cache
+def end_with(parent: int) -> None:
+    """From now on this process ends when its parent has, however that ended: joblib's would live on for minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.getpid() != parent:
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's ``main``; bad input and what the system refuses become one line on stderr and exit status 2."""
+    """Run a script's ``main``; bad input and what the system refuses become one line on stderr and exit status 2.
+
+    Ctrl-C and SIGTERM unwind and end with a line too (130, 143); the second of them ends the process at once.
+    """
+    received: list[int] = []
+    handlers = _listen(received)
     try:
         main()
     except UserError as error:
@@ -43,7 +103,14 @@ def run_script(main: Callable[[], None]) -> None:
             raise
         sys.exit(_say(f"{Path(sys.argv[0]).name}: {_refusal(error)}", 2))
     except KeyboardInterrupt:
-        sys.exit(_say(f"{Path(sys.argv[0]).name}: interrupted; what is on disk is complete, run again to go on", 130))
+        _say(_interrupted(), 130)
+        for number in handlers:  # from here on another one needs no word
+            signal.signal(number, signal.SIG_DFL)
+        handlers.clear()
+        sys.exit(128 + (received or [signal.SIGINT])[0])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 CURES = {
@@ -54,6 +121,26 @@ CURES = {
     errno.EROFS: "name another place",
     errno.ENOENT: "put it back, or correct the path",
 }
+
+
+def _listen(received: list[int]) -> dict[int, Any]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt once, and are noted; returns the handlers that they had."""
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) > 1:  # whatever takes so long to unwind
+            os.write(2, f"{_interrupted()}\n".encode())
+            os._exit(128 + number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heeded = (n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None))
+    return {number: signal.signal(number, stop) for number in heeded}  # nohup, and a shell's &, have one ignored
+
+
+def _interrupted() -> str:
+    return f"{Path(sys.argv[0]).name}: interrupted; what is on disk is complete, run again to go on"
 
 
 def _refusal(error: OSError) -> str:

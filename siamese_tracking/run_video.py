@@ -6,7 +6,6 @@ Without --init_bbox the target is drawn with the mouse. Boxes are zero-based x,y
 """
 
 import argparse
-import signal
 
 from lib.core.live_options import add_tracker_options, need_display, read_box, tracker_from
 from lib.files import run_script
@@ -38,7 +37,6 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Follow, write, say what was found."""
     args = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was written is kept, as after Ctrl-C
     targets = [read_box(words) for words in args.targets] if args.targets else None
     if args.show or targets is None:
         need_display("" if targets else "give the target as --init_bbox x,y,width,height")

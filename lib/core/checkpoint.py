@@ -57,6 +57,7 @@ def latest_checkpoint(folder: str | Path) -> dict[str, Any] | None:
     for epoch in reversed(epochs_on_disk(folder)):
         try:
             return load_checkpoint(checkpoint_path(folder, epoch))
-        except UserError as error:
-            print(f"{error}; going back to the epoch before it", file=sys.stderr)
+        except UserError:
+            damaged = f"{checkpoint_path(folder, epoch)} is damaged"
+            print(f"note: {damaged}: training goes on from the epoch before and writes it anew", file=sys.stderr)
     return None

@@ -158,13 +158,27 @@ def run_together(work: Work, devices: Sequence[torch.device]) -> Any:
         return work(devices[0], ALONE)
     with tempfile.TemporaryDirectory(prefix="siamese-") as folder:
         try:
-            torch.multiprocessing.spawn(_run_one, (work, list(devices), folder), nprocs=len(devices))
+            started = torch.multiprocessing.spawn(
+                _run_one, (work, list(devices), folder), nprocs=len(devices), join=False
+            )
+            _wait(started)
         except torch.multiprocessing.ProcessExitedException as error:
             said = Path(folder) / "error"
             if said.is_file():
                 raise UserError(said.read_text()) from None
             raise UserError(f"a training process ended with status {error.exit_code}, see above: start again") from None
         return torch.load(Path(folder) / "result", weights_only=True)
+
+
+def _wait(started: Any) -> None:
+    """Until all processes have ended; they end with this one when it is interrupted."""
+    try:
+        while not started.join():
+            pass
+    except KeyboardInterrupt:
+        for process in started.processes:
+            process.terminate()
+        raise
 
 
 def _run_under_torchrun(work: Work, devices: Sequence[torch.device]) -> Any:

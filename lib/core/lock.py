@@ -11,7 +11,7 @@ import yaml
 
 from lib.core.config import to_yaml
 from lib.core.settings import TrainSettings
-from lib.files import UserError, atomic_write
+from lib.files import UserError, atomic_write, sweep
 
 FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "PRINT_FREQ")  # a run may go on with others of these
 
@@ -36,11 +36,13 @@ def locked(folder: str | Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        sweep(folder)
         yield
 
 
 def same_run(settings: TrainSettings, folder: Path) -> None:
     """A folder belongs to one set of settings once a run in it has begun; a mistake found before may be mended."""
+    sweep(settings.CHECKPOINT_DIR)
     path, text = folder / "settings.yaml", to_yaml(settings)
     begun = any((folder / name).exists() for name in ("train.jsonl", "result", "tune.db"))
     if path.is_file() and begun:

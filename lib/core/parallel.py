@@ -8,15 +8,16 @@ import os
 import socket
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import joblib
 import torch
+from tqdm import tqdm
 
 from lib.core.device import prepare_process
+from lib.files import end_with
 
 Result = TypeVar("Result")
 
@@ -69,16 +70,10 @@ def spread(work: Callable[..., Result], tasks: Sequence[Any], places: Sequence[t
 def _work(work: Callable[..., Result], task: Any, places: list[torch.device], run: str) -> Result:
     if run not in _claimed:
         prepare_process()
-        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+        end_with(os.getppid())  # with it goes its GPU
+        tqdm.set_lock(threading.RLock())  # a lock for all processes would be left in the system by one that is stopped
         _claimed[run] = _claim(places, run)
     return work(task, _claimed[run][1])
-
-
-def _end_with_parent(parent: int) -> None:
-    """joblib's processes would outlive a killed parent by minutes, and hold its GPU."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _claim(places: list[torch.device], run: str) -> tuple[socket.socket | None, torch.device]:

@@ -25,13 +25,14 @@ from lib.core.scoring import HEADLINE, NAMES, Stage, score
 from lib.core.subject import Subject, add_options, add_result_options, home_of, hyper_parameters, places_of, subject_of
 from lib.core.summary import table_row
 from lib.evaluation.report import terminal_table
-from lib.files import UserError, atomic_write
+from lib.files import UserError, atomic_write, sweep
 
 # --------------------------------------------------------------------------------------------------------- result files
 
 
 def begin_results(folder: Path, weights: str, hyper: Mapping[str, Any]) -> None:
     """Make ``folder`` hold results of these weights and hyper-parameters alone. Older ones of ours give way."""
+    sweep(folder)
     marker = folder / "tracker.json"
     told = json.dumps({"weights": digest(weights), "hyper": dict(sorted(hyper.items()))}, indent=1)
     texts = [*folder.rglob("*.txt"), *folder.rglob("*_confidence.value")]

@@ -28,7 +28,7 @@ from lib.data.index import CropSet, Index, build_index
 from lib.data.pairs import sample_pairs
 from lib.data.pixels import Pixels
 from lib.data.targets import AnchorRule
-from lib.files import UserError, atomic_write
+from lib.files import UserError, append, atomic_write
 from lib.geometry.anchors import training_anchors
 from lib.losses.classification import BLOCK_WEIGHT, block_term, classification_loss
 from lib.losses.regression import weighted_l1
@@ -323,8 +323,7 @@ class TrainingLog:
         if self.at % self.settings.PRINT_FREQ and self.at != self.steps:
             return
         row = {"epoch": self.epoch, "step": self.at, "lr": self.rate, **values}
-        with open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        append(self.path, json.dumps(row))
         whole = (self.epoch - 1) * self.steps + self.at
         speed = self.at * pairs / (time.monotonic() - self.started)
         for name, value in {"lr": self.rate, **values, "pairs_per_second": speed}.items():

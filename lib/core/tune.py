@@ -4,8 +4,10 @@ Search draws in batches. Before batch k the sampler is made anew from (seed, k) 
 before it, so a search that was killed anywhere goes on with the trials that it would have drawn.
 """
 
+import errno
 import math
 import operator
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -191,6 +193,8 @@ class Search:
         except (SQLAlchemyError, StorageInternalError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
             reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+            if "full" in reason:  # SQLite's own word
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.storage)) from error
             raise UserError(
                 f"the study in {self.storage} must be a database of Optuna's that no other program holds ({reason}): "
                 "wait and run again, or if the file is damaged delete it"

@@ -205,5 +205,5 @@ def test_a_cut_checkpoint_gives_way_to_the_one_before(call, place: Place):
     last.write_bytes(whole[: len(whole) // 2])
     status, _, complaint = call(TRAIN, words)
     assert status == 0 and complaint.count("\n") == 1, complaint
-    assert "checkpoint_e2.pth must be a whole checkpoint" in complaint and "going back to the epoch" in complaint
+    assert "checkpoint_e2.pth is damaged: training goes on from the epoch before" in complaint
     assert len(last.read_bytes()) == len(whole)

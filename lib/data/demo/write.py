@@ -6,6 +6,7 @@ written last, which says that all of it is there.
 """
 
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from lib.data.demo.cast import cast
 from lib.data.demo.photographs import read_photographs
 from lib.data.demo.scene import HEIGHT, WIDTH, Scene
 from lib.data.prepare.crops import crop_name, crop_target, encode_jpeg, mean_colour
-from lib.files import atomic_write
+from lib.files import atomic_write, beside
 from lib.geometry.boxes import cxcywh_from_xywh
 
 VERSION = 2  # raise it when other pixels or boxes come out: what is on disk is then rendered anew
@@ -47,8 +48,10 @@ def make_demo(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     jobs = [(split, number) for split, (sequences, _) in counts.items() for number in range(1, sequences + 1)]
-    run = Parallel(n_jobs=min(workers, len(jobs)), return_as="generator")
-    done = run(delayed(_render)(part, split, number, counts[split][1], seed) for split, number in jobs)
+    run, here = Parallel(n_jobs=min(workers, len(jobs)), return_as="generator"), os.getpid()
+    done = run(
+        delayed(beside)(here, _render, part, split, number, counts[split][1], seed) for split, number in jobs
+    )
     entries: dict[str, dict] = {split: {} for split in counts}
     for (split, number), entry in tqdm(
         zip(jobs, done, strict=True), "demo data", len(jobs), unit="sequence", disable=quiet

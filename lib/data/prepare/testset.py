@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.data.prepare.clips import Clip, Source, keep, read_frames
 from lib.data.prepare.crops import encode_jpeg
-from lib.files import UserError, atomic_write
+from lib.files import UserError, atomic_write, sweep
 
 
 class AnnotatedFrames(Protocol):
@@ -53,6 +53,8 @@ def copy_test_set(source: Source, folder: Path, quality: int = 95) -> int:
     Frames of a video are written as JPEG, image files are copied. A clip begins at the first box of its first track;
     frames without a box get a row of NaN. Returns how many sequences were written.
     """
+    sweep(folder.parent, deep=False)
+    sweep(folder)
     entries = {}
     for name, load in source.items():
         title = name.replace("/", "-")

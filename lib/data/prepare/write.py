@@ -7,6 +7,7 @@ added later are cropped by the same command.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from lib.data.prepare.clips import Boxes, Clip, Source, read_frames
 from lib.data.prepare.crops import crop_name, crop_target, encode_jpeg, mean_colour
 from lib.data.prepare.rules import REASONS, Rules, judge
-from lib.files import UserError, atomic_write
+from lib.files import UserError, atomic_write, beside, sweep
 from lib.geometry.boxes import cxcywh_from_xywh
 
 JOURNAL = ".done.jsonl"
@@ -65,10 +66,12 @@ def prepare(
     if not source:
         raise UserError("there must be at least one clip with boxes, none was found: check folder and --layout")
     out.mkdir(parents=True, exist_ok=True)
+    for folder in (out.parent, out):
+        sweep(folder, deep=False)
     done = _read_journal(out / JOURNAL, asdict(setting))
     todo = sorted(name for name in source if name not in done)
     run = Parallel(n_jobs=max(1, min(workers, len(todo))), return_as="generator_unordered")
-    jobs = (delayed(crop_clip)(name, source[name], out, setting) for name in todo)
+    jobs = (delayed(beside)(os.getpid(), crop_clip, name, source[name], out, setting) for name in todo)
     with open(out / JOURNAL, "a") as journal, tqdm(total=len(source), desc="crops", unit="clip", disable=quiet) as bar:
         bar.update(len(source) - len(todo))
         for line in run(jobs):
