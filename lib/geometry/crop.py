@@ -56,6 +56,13 @@ class Frames:
         sizes = [3 * h * w for h, w in self.shapes]
         return [p.view(h, w, 3) for p, (h, w) in zip(self.pixels.split(sizes), self.shapes, strict=True)]
 
+    def part(self, start: int, end: int) -> "Frames":
+        """The images of slots ``start`` to ``end`` - 1; no pixel is copied."""
+        sizes = [3 * h * w for h, w in self.shapes[:end]]
+        first = sum(sizes[:start])
+        pixels, offset = self.pixels[first : sum(sizes)], self.offset[start:end] - first
+        return Frames(pixels, offset, self.height[start:end], self.width[start:end], self.shapes[start:end])
+
     def mean_colour(self) -> Tensor:
         """(N, 3) uint8: the mean of each channel, truncated; what a window shows outside the image."""
         means = [image.view(-1, 3).sum(0, dtype=torch.int64).double() / (image.numel() // 3) for image in self.images()]

@@ -37,7 +37,7 @@ class Family:
             "model": self.model,
             "mapping": mapping,
             "engine": engine or ("cv2" if on_cpu else "torch"),
-            "slots_at_once": slots_at_once or (1 if on_cpu else None),
+            "slots_at_once": slots_at_once,
         }
         self.is_rpn = bool(ratios)
         if self.is_rpn:

@@ -13,7 +13,17 @@ from torch import Tensor
 
 from lib.geometry.crop import ENGINES, Frames, context_side
 from lib.tracker.overlap import flags_of
-from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model, seen_by
+from lib.tracker.state import (
+    Flags,
+    column_of,
+    device_of,
+    hann_window,
+    in_parts,
+    match_score,
+    run_model,
+    seen_by,
+    slots_in_cache,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +89,22 @@ class SiamFCTracker:
         slots_at_once: int | None = None,
     ) -> None:
         """``instance``: side of the search image, pixels; ``max_scale_step``: the largest step that params may hold (it
-        bounds the memory of the batched pyramid); ``slots_at_once``: limit of slots in one call of the model."""
+        bounds the memory of the batched pyramid); ``slots_at_once`` in a step, by default as many as are fast."""
         self.model = model
         self.device = device_of(model)
         self.exemplar, self.instance, self.stride = exemplar, instance, stride
-        self.response_up, self.mapping, self.slots_at_once = response_up, mapping, slots_at_once
+        self.response_up, self.mapping = response_up, mapping
+        enlarged = (((instance - exemplar) // stride + 1) * response_up) ** 2  # float32 of each scale, float64 of one
+        self.slots_at_once = slots_at_once or slots_in_cache(
+            model, instance, num_scale, enlarged * (4 * num_scale + 16)
+        )
         self.subwindows, self.pyramids = ENGINES[engine]
         self.scale_powers = torch.arange(num_scale, dtype=torch.float64, device=self.device) - num_scale // 2
         # the sides are rounded to pixels, which stretches the ratio of small windows
         self.zoom = 1.15 * max_scale_step ** (num_scale - 1)
         self.max_scale_step = max_scale_step
         self.windows: dict[int, Tensor] = {}
+        self.enlarging: dict[int, Tensor] = {}
 
     @torch.no_grad()
     def init(
@@ -122,11 +137,16 @@ class SiamFCTracker:
     @torch.no_grad()
     def step(self, state: SiamFCState, frames: Frames, truth: Tensor | None = None) -> tuple[SiamFCState, Flags | None]:
         """Find every slot in its next frame; ``truth`` (N, 8) polygons make the flags."""
+        state = replace(state, **in_parts(self._move, self.slots_at_once, state, frames))
+        return state, flags_of(state.box, truth, frames)
+
+    def _move(self, state: SiamFCState, frames: Frames) -> dict[str, Tensor]:
+        """What changes in a state from frame to frame."""
         params = state.params
         scales = params.scale_step[:, None] ** self.scale_powers  # (N, S)
         sides = state.search_side[:, None] * scales
         x = self.pyramids(frames, state.centre, sides, self.instance, state.fill, self.zoom)
-        response = run_model(self.model, state.kernels, x, self.slots_at_once)
+        response = run_model(self.model, state.kernels, x)
         cell, best, peak = self._locate(response.float().unflatten(0, scales.shape).squeeze(2), params)
 
         # the displacement is read at the resolution of the enlarged response, around its centre cell
@@ -138,19 +158,18 @@ class SiamFCTracker:
         low, high = state.side_limits.unbind(1)
         size = (1 - lr[:, None]) * state.size + lr[:, None] * (state.size * scale[:, None])
         image = torch.stack([frames.width, frames.height], 1).double()
-        state = replace(
-            state,
-            centre=(state.centre + shift).clamp(min=0).minimum(image),
-            size=size.clamp(min=10).minimum(image),
-            search_side=torch.minimum(side, high).maximum(low),
-            score=match_score(peak.double(), self.mapping),
-        )
-        return state, flags_of(state.box, truth, frames)
+        return {
+            "centre": (state.centre + shift).clamp(min=0).minimum(image),
+            "size": size.clamp(min=10).minimum(image),
+            "search_side": torch.minimum(side, high).maximum(low),
+            "score": match_score(peak.double(), self.mapping),
+        }
 
     def _locate(self, response: Tensor, params: SiamFCParams) -> tuple[Tensor, Tensor, Tensor]:
         """(N, S, h, w) -> place of the peak (N, 2) x y in the enlarged response, best scale (N,), its raw peak (N,)."""
         up = response.shape[-1] * self.response_up
-        large = F.interpolate(response, size=(up, up), mode="bicubic", align_corners=False)
+        rows = self._enlarging(response.shape[-1], up)
+        large = rows @ response @ rows.T
         peaks = large.amax((2, 3))
         penalty = torch.where(self.scale_powers == 0, 1.0, params.scale_penalty[:, None])
         best = (peaks * penalty).argmax(1)
@@ -162,6 +181,13 @@ class SiamFCTracker:
         blended = (1 - share) * chosen + share * self._window(up)
         at = blended.flatten(1).argmax(1)
         return torch.stack([at % up, at // up], 1).double(), best, peaks[slots, best]
+
+    def _enlarging(self, side: int, up: int) -> Tensor:
+        """(up, side): bicubic interpolation is this matrix along rows, then along columns."""
+        if side not in self.enlarging:
+            unit = torch.eye(side, device=self.device)[None, None]
+            self.enlarging[side] = F.interpolate(unit, size=(up, side), mode="bicubic", align_corners=False)[0, 0]
+        return self.enlarging[side]
 
     def _window(self, side: int) -> Tensor:
         if side not in self.windows:

@@ -13,7 +13,17 @@ from torch import Tensor
 from lib.geometry.anchors import tracker_anchors
 from lib.geometry.crop import ENGINES, Frames, context_side, round_half_away
 from lib.tracker.overlap import flags_of
-from lib.tracker.state import Flags, column_of, device_of, hann_window, match_score, run_model, seen_by
+from lib.tracker.state import (
+    Flags,
+    column_of,
+    device_of,
+    hann_window,
+    in_parts,
+    match_score,
+    run_model,
+    seen_by,
+    slots_in_cache,
+)
 
 WILDEST = 20.0  # least and greatest logarithm of a change of size: what untrained weights say must stay finite
 
@@ -74,12 +84,14 @@ class SiamRPNTracker:
         mapping: str = "sigmoid",
         slots_at_once: int | None = None,
     ) -> None:
-        """``instance`` is the side of the search image in pixels; ``slots_at_once`` limits one call of the model."""
+        """``instance``: side of the search image, pixels; ``slots_at_once`` in a step, by default as many as
+        are fast."""
         self.model = model
         self.device = device_of(model)
         self.exemplar, self.instance, self.stride = exemplar, instance, stride
         self.ratios, self.scales = tuple(ratios), tuple(scales)
-        self.mapping, self.slots_at_once = mapping, slots_at_once
+        self.mapping = mapping
+        self.slots_at_once = slots_at_once or slots_in_cache(model, instance, 1)
         self.subwindows, _ = ENGINES[engine]
         self.grids: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -109,24 +121,27 @@ class SiamRPNTracker:
         self, state: SiamRPNState, frames: Frames, truth: Tensor | None = None
     ) -> tuple[SiamRPNState, Flags | None]:
         """Find every slot in its next frame; ``truth`` (N, 8) polygons make the flags."""
+        state = replace(state, **in_parts(self._move, self.slots_at_once, state, frames))
+        return state, flags_of(state.box, truth, frames)
+
+    def _move(self, state: SiamRPNState, frames: Frames) -> dict[str, Tensor]:
+        """What changes in a state from frame to frame."""
         exemplar_side = context_side(state.size[:, 0], state.size[:, 1])
         zoom = (self.exemplar / exemplar_side)[:, None]  # crop pixels in an image pixel
         margin = (self.instance - self.exemplar) / 2
         side = round_half_away(exemplar_side + 2 * margin / zoom[:, 0])
         x = self.subwindows(frames, state.centre, side, self.instance, state.fill)
-        cls, reg = run_model(self.model, state.kernels, x, self.slots_at_once)
+        cls, reg = run_model(self.model, state.kernels, x)
         box, penalty, score = self._best_proposal(cls.double(), reg.double(), state.size * zoom, state.params)
 
         share = (penalty * score * state.params.lr)[:, None]
         size = state.size * (1 - share) + box[:, 2:] / zoom * share
         image = torch.stack([frames.width, frames.height], 1).double()
-        state = replace(
-            state,
-            centre=(state.centre + box[:, :2] / zoom).clamp(min=0).minimum(image),
-            size=size.clamp(min=10).minimum(image),
-            score=score,
-        )
-        return state, flags_of(state.box, truth, frames)
+        return {
+            "centre": (state.centre + box[:, :2] / zoom).clamp(min=0).minimum(image),
+            "size": size.clamp(min=10).minimum(image),
+            "score": score,
+        }
 
     def _best_proposal(
         self, cls: Tensor, reg: Tensor, size: Tensor, params: SiamRPNParams

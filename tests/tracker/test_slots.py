@@ -6,9 +6,13 @@ import torch
 
 from lib.evaluation import protocols
 from lib.evaluation.sequences import Sequence
+from lib.geometry.crop import Frames
+from lib.models.zoo import build
 from lib.tracker.family import Family
-from lib.tracker.frames import FrameSupply
+from lib.tracker.frames import FrameSupply, read_image
+from lib.tracker.live import _SharedFrame
 from lib.tracker.slots import CHUNK, Scheduler
+from lib.tracker.state import join, over_columns, slots_in_cache
 from lib.tracker.still import StillTracker
 from tests.tracker.clips import render, small_model
 
@@ -40,6 +44,34 @@ def test_alone_or_among_sixteen_slots(videos, engine):
         alone = _run(family, [video], trials[1:2], slots=1)[0, video.name]
         np.testing.assert_allclose(together[1, video.name], alone, atol=1e-3)
     assert np.abs(together[0, "clip2"] - together[1, "clip2"]).max() > 0.1  # the columns are not mixed up
+
+
+@pytest.mark.parametrize(("arch", "ratios"), [("SiamFCRes22", None), ("SiamRPNRes22", (0.33, 0.5, 1, 2, 3))])
+def test_a_step_in_parts_is_the_step(videos, arch, ratios):
+    """Whatever part of the slots goes through the step at a time: every column, of frames of many sizes or of one."""
+    model = small_model(arch)
+    images = [read_image(video.frames[0]) for video in videos]
+    boxes = torch.from_numpy(np.stack([video.start(0) for video in videos]))
+    shared = _SharedFrame.of(torch.from_numpy(images[4]), len(images))
+    for frames in (Frames.pack(images), shared):
+        states = []
+        for at_once in (1, 2, 5):
+            family = Family(model, ratios=ratios, slots_at_once=at_once)
+            tracker = family.at(255)
+            state = tracker.init(frames, boxes, join(*[family.row({})] * len(images)))
+            states.append(tracker.step(state, frames)[0])
+        for other in states[1:]:
+            over_columns(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3), states[0], other)
+
+
+def test_how_many_slots_a_step_takes():
+    """About as many as were measured to be fast: few at full width, more of thin models, whole batches elsewhere."""
+    wide, thin = (build("SiamFCRes22", width=width) for width in (1, 0.125))
+    assert 3 <= slots_in_cache(wide, 255, 3) <= 6
+    assert slots_in_cache(wide, 255, 1) == pytest.approx(3 * slots_in_cache(wide, 255, 3), abs=2)
+    assert slots_in_cache(thin, 255, 3) == pytest.approx(8 * slots_in_cache(wide, 255, 3), abs=8)
+    assert slots_in_cache(wide, 5000, 3) == 1 and slots_in_cache(wide.to("meta"), 255, 3) is None
+    assert 10 <= Family(thin).at(255).slots_at_once <= 20
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
