@@ -42,7 +42,7 @@ def parse_rows_or_codes(
     text: bytes, path: str | Path, columns: tuple[int, ...] = (4, 8), codes: tuple[int, ...] = (0, 1, 2)
 ) -> Array:
     """(T, c) rows of c numbers, among which a row of one number is a code, kept as [code, nan, ...]."""
-    values, counts = _numbers(text, path, (1, *columns))
+    values, counts = _numbers(text, path, columns, codes)
     width = int(counts.max()) if counts.max() > 1 else columns[0]
     single = counts == 1
     first = np.cumsum(counts) - counts
@@ -54,9 +54,11 @@ def parse_rows_or_codes(
     return rows
 
 
-def _numbers(text: bytes, path: str | Path, columns: tuple[int, ...]) -> tuple[Array, NDArray[np.int64]]:
+def _numbers(
+    text: bytes, path: str | Path, columns: tuple[int, ...], codes: tuple[int, ...] = ()
+) -> tuple[Array, NDArray[np.int64]]:
     """All numbers, and how many each line holds that holds any."""
-    return _plain_numbers(text) or _any_numbers(text, path, columns)
+    return _plain_numbers(text) or _any_numbers(text, path, columns, codes)
 
 
 def _plain_numbers(text: bytes) -> tuple[Array, NDArray[np.int64]] | None:
@@ -79,7 +81,9 @@ def _plain_numbers(text: bytes) -> tuple[Array, NDArray[np.int64]] | None:
     return (values, counts) if len(values) else None
 
 
-def _any_numbers(text: bytes, path: str | Path, columns: tuple[int, ...]) -> tuple[Array, NDArray[np.int64]]:
+def _any_numbers(
+    text: bytes, path: str | Path, columns: tuple[int, ...], codes: tuple[int, ...]
+) -> tuple[Array, NDArray[np.int64]]:
     """:func:`_numbers` of any file, however many separators and empty lines."""
     text = text.translate(_SEPARATORS)
     counts = _numbers_per_line(text)
@@ -90,7 +94,7 @@ def _any_numbers(text: bytes, path: str | Path, columns: tuple[int, ...]) -> tup
         except (DeprecationWarning, ValueError):
             values = np.empty(0)
     if len(counts) == 0 or values.size != counts.sum():
-        raise UserError(_first_bad_line(text, path, columns))
+        raise UserError(_first_bad_line(text, path, columns, codes))
     return values, counts
 
 

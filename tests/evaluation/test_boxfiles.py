@@ -127,6 +127,7 @@ def test_codes_among_rows():
         (b"1\n1,2,3,4\n1,2,3,4,5,6,7,8\n", "line 3: .*got 8"),
         (b"1\n1,2,3\n", "line 2: .*got 3"),
         (b"1\nm1,2\n", "line 2: .*'m1' is no number"),
+        (b"1\n1,2,3,4\n2\n1,2,x,4\n", "line 4: .*'x' is no number"),
     ],
 )
 def test_bad_code_or_row_is_named(text, message):

@@ -17,6 +17,7 @@ Boxes count pixels from 1 in the files of all but VOT's short-term sets, NFS and
 """
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ def _with_facts(name: str, sequence: Sequence) -> Sequence:
 
 
 def _from_truth(name: str, root: Path, truth: Path, max_frames: int | None) -> list[Sequence]:
-    if truth.is_dir() and not _is_named(truth, name):
-        inner = child(truth, *(place for each in names.spellings(name) for place in (f"{each}.json", each)))
-        if inner is not None:
+    if truth.is_dir():
+        places = [(f"{each}.json", each)[: 1 if _is_named(truth, name) else 2] for each in names.spellings(name)]
+        if (inner := child(truth, *chain.from_iterable(places))) is not None:
             return _from_truth(name, root, inner, max_frames)
     if truth.is_dir():
         texts = from_texts(name, truth, max_frames)
