@@ -1,7 +1,7 @@
 """A model's trackers: one for each side of the search image, and how hyper-parameters choose among them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,17 @@ from lib.tracker.siamrpn import SiamRPNParams, SiamRPNTracker
 from lib.tracker.state import device_of
 
 SMALL_TARGET = 0.004  # share of the image below which SiamRPN may search a larger window
-SIDES = {"instance_size", "small_sz", "big_sz"}  # hyper-parameters that choose the side of the search image
+SEARCHED = ("instance_size", "small_sz", "big_sz")  # hyper-parameters that choose the side of the search image
+SIDES = {*SEARCHED, "exemplar_size", "score_size"}  # and those that choose the other sides of a SiamFC
+SE_EXEMPLAR, SE_SCORE = 127, 17  # of scale-equivariant models, whatever the side of the search image
+
+
+class Sides(NamedTuple):
+    """What tells a model's trackers apart. None: as the tracker has it."""
+
+    instance: int  # of the search image, pixels
+    exemplar: int | None = None  # of the template, pixels
+    score: int | None = None  # of the response before it is enlarged, cells
 
 
 class Family:
@@ -43,19 +53,34 @@ class Family:
         if self.is_rpn:
             self.options |= {"ratios": ratios, "scales": scales}
         self.params_type = SiamRPNParams if self.is_rpn else SiamFCParams
-        self.trackers: dict[int, Any] = {}
+        self.trackers: dict[Sides, Any] = {}
 
-    def at(self, instance: int) -> Any:
-        """The tracker whose search image has this side, pixels."""
-        if instance not in self.trackers:
+    def at(self, sides: Sides | int) -> Any:
+        """The tracker with these sides, or with this side of the search image."""
+        sides = sides if isinstance(sides, Sides) else self._with(sides, {})
+        if sides not in self.trackers:
             if self.is_rpn:
-                tracker: Any = SiamRPNTracker(instance=instance, **self.options)
+                tracker: Any = SiamRPNTracker(instance=sides.instance, **self.options)
             else:
-                # SiamDW's trackers enlarge template and search image by the same margin, SiamSE's the latter alone
-                exemplar = 127 if getattr(self.model, "color", "bgr") == "rgb" else instance - 128
-                tracker = SiamFCTracker(instance=instance, exemplar=exemplar, **self.options)
-            self.trackers[instance] = tracker
-        return self.trackers[instance]
+                instance, exemplar, score = sides
+                exemplar = SE_EXEMPLAR if exemplar is None else exemplar
+                tracker = SiamFCTracker(instance=instance, exemplar=exemplar, score_size=score, **self.options)
+            self.trackers[sides] = tracker
+        return self.trackers[sides]
+
+    def _with(self, instance: int, hyper: Mapping[str, float]) -> Sides:
+        """SiamDW's trackers enlarge template and search image by the same margin, SiamSE's three sides are free."""
+        if self.is_rpn:
+            return Sides(instance)
+        if getattr(self.model, "color", "bgr") == "rgb":
+            return Sides(instance, int(hyper.get("exemplar_size", SE_EXEMPLAR)), int(hyper.get("score_size", SE_SCORE)))
+        exemplar = instance - 128
+        if int(hyper.get("exemplar_size", exemplar)) != exemplar or int(hyper.get("score_size", SE_SCORE)) != SE_SCORE:
+            raise UserError(
+                f"exemplar_size and score_size are free in scale-equivariant models alone, here they are {exemplar} "
+                f"and {SE_SCORE}: leave them out"
+            )
+        return Sides(instance, exemplar)
 
     def row(self, hyper: Mapping[str, float]) -> Any:
         """Hyper-parameters as columns of one row; those not named keep their defaults."""
@@ -66,9 +91,10 @@ class Family:
             raise UserError(f"hyper-parameters of this tracker are {sorted(known | SIDES)}, got {wrong}: rename them")
         return self.params_type.columns(1, device=self.device, **values)
 
-    def side(self, hyper: Mapping[str, float], box: NDArray[np.float64], image: tuple[int, int]) -> int:
-        """Side of the search image for a start on ``box`` (cxcywh) in an image of (width, height)."""
-        if not self.is_rpn:
-            return int(hyper.get("instance_size", 255))
-        small = box[2] * box[3] / (image[0] * image[1]) < SMALL_TARGET
-        return int(hyper.get("big_sz", 255) if small else hyper.get("small_sz", 255))
+    def side(self, hyper: Mapping[str, float], box: NDArray[np.float64], image: tuple[int, int]) -> Sides:
+        """The sides for a start on ``box`` (cxcywh) in an image of (width, height)."""
+        instance = int(hyper.get("instance_size", 255))
+        if self.is_rpn:
+            small = box[2] * box[3] / (image[0] * image[1]) < SMALL_TARGET
+            instance = int(hyper.get("big_sz" if small else "small_sz", instance))
+        return self._with(instance, hyper)

@@ -23,7 +23,7 @@ from lib.files import UserError
 from lib.geometry.boxes import cxcywh_from_xywh, xywh_from_cxcywh
 from lib.geometry.crop import Frames
 from lib.models.graphs import open_model
-from lib.tracker.family import SIDES, Family
+from lib.tracker.family import SEARCHED, Family
 from lib.tracker.state import take
 
 Array = NDArray[np.float64]
@@ -32,7 +32,8 @@ SHIPPED = Path(__file__).parents[2] / "snapshot" / "siamfc.pth"  # the best of t
 LEAST_SIDE = 2  # pixels of a start box: less has no appearance
 SEARCH_SIDES = (239, 511)  # of the search image, pixels: there template and response have cells and fit in memory
 # hyper-parameters that are not a share, 0..1
-RANGES = {"scale_step": (1.0, 1.2), "penalty_k": (0.0, 10.0), **dict.fromkeys(SIDES, SEARCH_SIDES)}
+RANGES = {"scale_step": (1.0, 1.2), "penalty_k": (0.0, 10.0), **dict.fromkeys(SEARCHED, SEARCH_SIDES)}
+RANGES |= {"exemplar_size": (95, 255), "score_size": (1, 65)}
 
 
 def load(
@@ -75,12 +76,12 @@ class LiveTracker:
         self.one = boxes.ndim == 1
         boxes = cxcywh_from_xywh(np.atleast_2d(boxes))
         image = (frame.shape[1], frame.shape[0])
-        sides = np.array([self.family.side(self.hyper, box, image) for box in boxes])
+        sides = [self.family.side(self.hyper, box, image) for box in boxes]
         pixels = self._pixels(frame)
         self.groups = []
-        for side in np.unique(sides):
-            numbers = np.flatnonzero(sides == side)
-            tracker = self.family.at(int(side))
+        for side in sorted(set(sides)):
+            numbers = np.flatnonzero([one == side for one in sides])
+            tracker = self.family.at(side)
             params = take(self.row, torch.zeros(len(numbers), dtype=torch.int64, device=self.family.device))
             start = torch.from_numpy(boxes[numbers])
             self.groups.append((tracker, numbers, tracker.init(_SharedFrame.of(pixels, len(numbers)), start, params)))

@@ -84,17 +84,21 @@ class SiamFCTracker:
         num_scale: int = 3,
         response_up: int = 16,
         stride: int = 8,
+        score_size: int | None = None,
         mapping: str = "sigmoid",
         max_scale_step: float = 1.2,
         slots_at_once: int | None = None,
     ) -> None:
-        """``instance``: side of the search image, pixels; ``max_scale_step``: the largest step that params may hold (it
+        """``exemplar``, ``instance``: sides of template and search image, pixels; ``score_size``: cells a side that the
+        response is taken for, whatever it has (SiamSE); ``max_scale_step``: the largest step that params may hold (it
         bounds the memory of the batched pyramid); ``slots_at_once`` in a step, by default as many as are fast."""
         self.model = model
         self.device = device_of(model)
         self.exemplar, self.instance, self.stride = exemplar, instance, stride
-        self.response_up, self.mapping = response_up, mapping
-        enlarged = (((instance - exemplar) // stride + 1) * response_up) ** 2  # float32 of each scale, float64 of one
+        self.response_up, self.mapping, self.score_size = response_up, mapping, score_size
+        enlarged = (
+            (score_size or (instance - exemplar) // stride + 1) * response_up
+        ) ** 2  # float32 of each scale, float64 of one
         self.slots_at_once = slots_at_once or slots_in_cache(
             model, instance, num_scale, enlarged * (4 * num_scale + 16)
         )
@@ -150,7 +154,7 @@ class SiamFCTracker:
         cell, best, peak = self._locate(response.float().unflatten(0, scales.shape).squeeze(2), params)
 
         # the displacement is read at the resolution of the enlarged response, around its centre cell
-        middle = math.ceil(response.shape[-1] * self.response_up / 2)
+        middle = math.ceil((self.score_size or response.shape[-1]) * self.response_up / 2)
         shift = (cell - middle) * self.stride / self.response_up * state.search_side[:, None] / self.instance
         lr = params.scale_lr
         scale = scales.gather(1, best[:, None]).squeeze(1)
@@ -167,7 +171,7 @@ class SiamFCTracker:
 
     def _locate(self, response: Tensor, params: SiamFCParams) -> tuple[Tensor, Tensor, Tensor]:
         """(N, S, h, w) -> place of the peak (N, 2) x y in the enlarged response, best scale (N,), its raw peak (N,)."""
-        up = response.shape[-1] * self.response_up
+        up = (self.score_size or response.shape[-1]) * self.response_up
         rows = self._enlarging(response.shape[-1], up)
         large = rows @ response @ rows.T
         peaks = large.amax((2, 3))

@@ -31,7 +31,7 @@ class Segment:
     start: int
     box: NDArray[np.float64]  # (4,) cxcywh at the start, pixels
     params: Any  # columns of one row
-    instance: int  # side of the search image, pixels
+    instance: Any  # what chooses its tracker: the side of the search image, pixels, or several sides
     truth: NDArray[np.float64] | None = None  # (T, 8) polygons: with them, overlap is reported and a failure ends it
 
     @property
@@ -90,7 +90,7 @@ class Scheduler:
         self, segments: Iterable[Segment], restart: Callable[[Track], Segment | None] | None = None
     ) -> Iterator[Track]:
         """Yield a :class:`Track` of every segment as it ends; ``restart`` may make a new segment of a failed one."""
-        queues: dict[int, list[Segment]] = {}
+        queues: dict[Any, list[Segment]] = {}
 
         def enqueue(segment: Segment) -> None:
             queues.setdefault(segment.instance, []).append(segment)
