@@ -45,7 +45,7 @@ def main() -> None:
             landed = Counter(tqdm(kills, "kills", args.kills, unit="kill", leave=False))
         except (ValueError, TimeoutError) as error:
             raise UserError(f"a killed run must go on to the same end, seed {args.seed} did not: {error}") from error
-        print(f"{'SIGKILL in':<34}  {'kills':>5}  gone on\n" + "".join(_row(*item) for item in landed.items()))
+        print(f"{'SIGKILL in':<34}  {'kills':>5}  gone on\n" + "".join(_row(each, landed[each]) for each in SHARES))
         others = {}
         for name, fault in FAULTS.items():
             if not args.only or any(word in name for word in args.only):
@@ -57,12 +57,15 @@ def main() -> None:
                     others[name] = {"failed": str(error)}
                 said = others[name].get("line") or ": ".join(*others[name].items())
                 print(f"{name:<34}  {others[name].get('status', ''):>5}  {said}")
+    failed = [f"{name}: {found['failed']}" for name, found in others.items() if "failed" in found]
     if args.json:
         machine = {"device": f"{platform.machine()}, {torch.get_num_threads()} threads", "torch": torch.__version__}
         machine["command"] = " ".join(["python -m benchmarks.faults", *sys.argv[1:]])
         figures = {"kills": dict(landed), "gone_on": landed.total(), "others": others}
         figures["seconds"] = round(time.monotonic() - began)
         atomic_write(args.json, json.dumps({"machine": machine, **figures}, indent=1) + "\n")
+    if failed:
+        raise SystemExit(f"each fault must end in one line, and the next run go on: {len(failed)} did not")
 
 
 def _row(stage: str, kills: int) -> str:

@@ -64,8 +64,10 @@ def kill_everywhere(job: Job, whole: Whole, kills: int, seed: int) -> Iterator[s
             landed = _kill(run, moment) and stage_of(folder)
             check_whole(folder)
             if landed in due:
-                due[landed] -= 1
+                due[landed if due[landed] > 0 else max(due, key=due.__getitem__)] -= 1
                 yield landed
+            if not +due:
+                break
         last = job.onekey(folder)
         ended_well(last, whole.table)
         same_job(folder / "output", whole.folder / "output")

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[2]
-POLL = 0.002  # s
+POLL, PATIENCE = 0.002, 600.0  # s
 LATE = (  # what a run imports on its way
     "lib.core.onekey",
     "lib.data.prepare.check",
@@ -86,12 +86,12 @@ class Run:
                 self.status = os.waitstatus_to_exitcode(status)
         return self.status is not None
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Its exit status; minus the signal's number where one killed it."""
         assert self.until(lambda: False, seconds) is False and self.status is not None
         return self.status
 
-    def until(self, happened: Callable[[], bool], seconds: float = 120) -> bool:
+    def until(self, happened: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Wait for something; False where the command ended first."""
         deadline = time.monotonic() + seconds
         while not happened():
