@@ -10,16 +10,16 @@ from torch import Tensor
 
 from lib.core.device import prepare_process
 from lib.core.scoring import Stage, score
-from lib.core.subject import arch_name, count, hyper_parameters
+from lib.core.subject import add_matching_option, arch_name, count, hyper_parameters
 from lib.core.summary import table_row
 from lib.evaluation.datasets import load
 from lib.evaluation.report import terminal_table
 from lib.files import UserError, atomic_write
 from lib.geometry.crop import subwindow
 from lib.models.export import Graphs, difference, export, scales_of
-from lib.models.graphs import files_of
+from lib.models.graphs import SUFFIX, files_of, open_model
 from lib.models.precision import PRECISIONS, in_half, in_int8
-from lib.models.weights import LoadedModel, load_model
+from lib.models.weights import LoadedModel
 from lib.tracker.family import Family
 from lib.tracker.frames import read_image
 
@@ -33,7 +33,10 @@ def command(description: str | None) -> str:
     if not args.resume:
         raise UserError("weights must be named, none were: give --resume FILE")
     files = files_of(args.out or Path(args.resume).with_suffix(f".{args.precision}" * (args.precision != "fp32")))
-    loaded = load_model(args.resume, arch=args.arch, cls_type=args.cls_type, anchors=args.anchor_nums)
+    if args.resume.endswith(SUFFIX):
+        raise UserError(f"graphs are made from weights, {args.resume} is a graph: name the checkpoint")
+    told = {"arch": args.arch, "cls_type": args.cls_type, "anchors": args.anchor_nums, "matching": args.matching}
+    loaded = open_model(args.resume, **told)
     graphs, apart = export(loaded, template_side=args.template_side, search_side=args.search_side)
     lines = [f"{loaded.arch}: float32 graphs are within {apart:.1e} of PyTorch's largest values (1 and 3 slots)"]
     if args.precision != "fp32":
@@ -59,6 +62,7 @@ def _parse(description: str | None) -> argparse.Namespace:
     parser.add_argument("--arch", type=arch_name, help="SiamFCRes22 ..., checks the weights; list shows all")
     parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
     parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
+    add_matching_option(parser)
     parser.add_argument("--out", help="NAME of NAME.template.onnx and NAME.search.onnx (default: the weights' own)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--crops", help="folder of images, targets in their middles, to calibrate int8 with")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lib.core.config import load_test
 from lib.core.device import prepare_process
-from lib.core.subject import arch_name
+from lib.core.subject import add_matching_option, arch_name
 from lib.files import UserError
 from lib.tracker.live import LiveTracker, load
 from lib.tracker.player import THRESHOLD
@@ -16,6 +16,7 @@ def add_tracker_options(parser: argparse.ArgumentParser) -> None:
     """Weights, hyper-parameters, device."""
     parser.add_argument("--arch", type=arch_name, help="SiamRPNRes22 ..., checks the weights; list shows all")
     parser.add_argument("--resume", help="weights (default: the best shipped model)")
+    add_matching_option(parser)
     parser.add_argument(
         "--hyper", nargs="+", metavar="K=V", help="hyper-parameters, name=value ..; or a test YAML and a data set in it"
     )
@@ -27,7 +28,7 @@ def tracker_from(args: argparse.Namespace) -> LiveTracker:
     """The tracker that the command line asks for."""
     hyper = None if args.hyper is None else read_hyper(args.hyper)
     prepare_process()
-    return load(args.resume, arch=args.arch, hyper=hyper, device=args.device)
+    return load(args.resume, arch=args.arch, matching=args.matching, hyper=hyper, device=args.device)
 
 
 def need_display(otherwise: str) -> None:

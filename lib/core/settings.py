@@ -88,6 +88,7 @@ class TrainBlock(Block):
     CLIP: Annotated[float, Field(ge=0)] = 10.0  # gradients are scaled down to this L2 norm; 0 = never
     AMP: bool = False  # forward and backward pass in bfloat16 where the device can
     WHICH_USE: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()  # sets to train on, by name; absent = all
+    MATCHING: Literal["corr", "greedypw"] = "corr"  # of SE-SiamFC: once, or at three sizes of the search features
     # SiamRPN alone
     CLS_WEIGHT: Annotated[float, Field(ge=0)] = 1.0  # factor of the classification loss
     REG_WEIGHT: Annotated[float, Field(ge=0)] = 1.0  # factor of the regression loss

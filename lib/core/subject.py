@@ -21,6 +21,7 @@ from lib.evaluation.names import canonical
 from lib.files import UserError
 from lib.models import zoo
 from lib.models.graphs import open_model, weight_files
+from lib.models.siamse import MATCHINGS
 from lib.models.weights import LoadedModel
 from lib.tracker.family import Family
 
@@ -41,6 +42,7 @@ class Subject:
     arch: str | None = None  # this and the next two check the weights where they are given
     cls_type: str | None = None
     anchors: int | None = None
+    matching: str | None = None  # takes the place of the weights' own
 
     def stage(self, device: torch.device) -> Stage:
         stage = _stage(self.dataset, self.root, self.max_frames, self.slots, device)
@@ -51,7 +53,8 @@ class Subject:
         """The trackers of the weights, and what their file holds."""
         path = Path(self.weights)
         changed = max((file.stat().st_mtime_ns for file in weight_files(path) if file.is_file()), default=0)
-        return _family(self.weights, changed, self.arch, self.cls_type, self.anchors, device)
+        told = self.arch, self.cls_type, self.anchors, self.matching
+        return _family(self.weights, changed, *told, device)
 
     def results(self, root: str | Path, tracker: str) -> Path:
         """Folder of result files; the first frames of a set are another set than the whole of it."""
@@ -65,9 +68,15 @@ def _stage(dataset: str, root: str, max_frames: int | None, slots: int, device: 
 
 @lru_cache(maxsize=1)
 def _family(
-    weights: str, changed: int, arch: str | None, cls_type: str | None, anchors: int | None, device: torch.device
+    weights: str,
+    changed: int,
+    arch: str | None,
+    cls_type: str | None,
+    anchors: int | None,
+    matching: str | None,
+    device: torch.device,
 ) -> tuple[Family, LoadedModel]:
-    loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors)
+    loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors, matching=matching)
     model = loaded.model.fuse().to(device)
     return Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping), loaded
 
@@ -82,11 +91,16 @@ def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
     parser.add_argument("--dataset_root", default="dataset", help="folder of the test sets (default: %(default)s)")
     parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
     parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
+    add_matching_option(parser)
     parser.add_argument("--max_frames", type=count, help="only the first so many frames of each sequence")
     parser.add_argument("--slots", type=count, default=16, help="sequences at once (default: %(default)s)")
     parser.add_argument("--threads", type=count, help="processes: one a GPU, at most one a core (default: all GPUs; 4)")
     parser.add_argument("--gpu_nums", type=count, help="use the first so many GPUs (default: all)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+
+def add_matching_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--matching", choices=MATCHINGS, help="of SE-SiamFC (default: that of the weights, or corr)")
 
 
 def add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +129,7 @@ def subject_of(args: argparse.Namespace, weights: str | Path | None, places: Seq
         raise UserError("weights must be named, none were: give --resume FILE")
     arch = args.arch or (model_of_test(args.cfg) if getattr(args, "cfg", None) else None)
     told = {"arch": arch, "cls_type": args.cls_type, "anchors": args.anchor_nums if "RPN" in (arch or "RPN") else None}
+    told["matching"] = args.matching
     memory = int(SHARE * free_memory(places[0]) / list(places).count(places[0]))
     return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, memory, **told)
 

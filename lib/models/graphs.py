@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.files import UserError
+from lib.models.siamse import choose_matching
 from lib.models.weights import LoadedModel, Report, check_told, load_model
 
 SUFFIX = ".onnx"
@@ -51,13 +52,24 @@ def weight_files(path: str | Path) -> list[Path]:
 
 
 def open_model(
-    path: str | Path, *, arch: str | None = None, cls_type: str | None = None, anchors: int | None = None
+    path: str | Path,
+    *,
+    arch: str | None = None,
+    cls_type: str | None = None,
+    anchors: int | None = None,
+    matching: str | None = None,
 ) -> LoadedModel:
-    """The model of a checkpoint or of two graphs; what is named may only repeat what the files say."""
+    """The model of a checkpoint or of two graphs; what is named may only repeat what the files say.
+
+    ``matching`` takes the place of that of a checkpoint; in graphs it is built in.
+    """
     if not str(path).endswith(SUFFIX):
-        return load_model(path, arch=arch, cls_type=cls_type, anchors=anchors)
-    loaded = load_graphs(path)
-    check_told(loaded, path, arch=arch, cls_type=cls_type, anchors=anchors)
+        loaded = load_model(path, arch=arch, cls_type=cls_type, anchors=anchors)
+    else:
+        loaded = load_graphs(path)
+        check_told(loaded, path, arch=arch, cls_type=cls_type, anchors=anchors)
+    if matching is not None:
+        choose_matching(loaded.model, matching)
     return loaded
 
 

@@ -24,6 +24,19 @@ def over_scales(features: Tensor) -> Tensor:
     return features.amax(2)
 
 
+def choose_matching(model: nn.Module, matching: str) -> None:
+    """Make an SE-SiamFC match so, in place."""
+    if not isinstance(model, SESiamFC):
+        raise UserError(f"the matching can be chosen of SE-SiamFC's weights alone, not of these: leave {matching} out")
+    model.matching = _known(matching)
+
+
+def _known(matching: str) -> str:
+    if matching not in MATCHINGS:
+        raise UserError(f"the matching must be one of {', '.join(MATCHINGS)}; got {matching!r}")
+    return matching
+
+
 class ScaleEquivariant(nn.Module):
     """What both models share. A new one, like any module, is in training mode."""
 
@@ -54,10 +67,8 @@ class SESiamFC(ScaleEquivariant, SiamFC):
     def __init__(
         self, *, backbone: nn.Module, matching: str = "corr", ratios: Sequence[float] = (1 / 1.2, 1, 1.2)
     ) -> None:
-        if matching not in MATCHINGS:
-            raise UserError(f"the matching must be one of {', '.join(MATCHINGS)}; got {matching!r}")
         super().__init__(backbone=backbone)
-        self.matching, self.ratios = matching, tuple(ratios)
+        self.matching, self.ratios = _known(matching), tuple(ratios)
 
     def match(self, kernels: tuple[Tensor], features: Tensor) -> Tensor:
         """Kernels (N, C, S, h, w), features (N*P, C, S, H, W), row n*P + p of slot n -> response (N*P, 1, h', w')."""
@@ -66,7 +77,7 @@ class SESiamFC(ScaleEquivariant, SiamFC):
             return super().match(z, x)
         size = [whole - part + 1 for whole, part in zip(x.shape[-2:], z[0].shape[-2:], strict=True)]
         responses = [
-            resized(super(SESiamFC, self).match(z, resized(x, [int(side * ratio) for side in x.shape[-2:]])), size)
+            resized(super(SESiamFC, self).match(z, resized(x, [_whole(side * ratio) for side in x.shape[-2:]])), size)
             for ratio in self.ratios
         ]
         return torch.stack(responses).amax(0)
@@ -95,3 +106,8 @@ def resized(x: Tensor, size: list[int]) -> Tensor:
     if list(x.shape[-2:]) == size:
         return x
     return F.interpolate(x, size=size, mode="bicubic", align_corners=True)
+
+
+def _whole(length: Any) -> Any:
+    """Truncated; while a model is traced for export a length is a tensor, which stays one."""
+    return length.long() if isinstance(length, Tensor) else int(length)

@@ -137,7 +137,9 @@ def load_model(
     check_told(loaded, path, arch=arch, cls_type=cls_type, anchors=anchors)
     ratios, scales = _anchor_shapes(loaded, ratios, scales, path)
     head: dict[str, Any] = {"cls_type": loaded.cls_type, "ratios": ratios, "scales": scales} if loaded.cls_type else {}
-    model = zoo.build(loaded.arch, width=loaded.width, **head)
+    options = loaded.extra.get("model")
+    matching = str(options.get("matching", "corr")) if isinstance(options, Mapping) else "corr"
+    model = zoo.build(loaded.arch, width=loaded.width, matching=matching, **head)
     report = fill(model, loaded.state_dict)
     lost = [key for key in report.missing if not key.endswith(COUNTERS) and key not in _constants(model)]
     if lost:

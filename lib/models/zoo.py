@@ -31,7 +31,7 @@ from lib.models.backbones.se_resnet import SEResNet
 from lib.models.heads import DepthwiseHead, UpChannelHead, anchors_of_a_cell
 from lib.models.siamfc import SiamFC
 from lib.models.siamrpn import SiamRPN
-from lib.models.siamse import SESiamFC, SESiamRPN
+from lib.models.siamse import SESiamFC, SESiamRPN, choose_matching
 
 BACKBONES: dict[str, Callable[..., Any]] = {
     "Res16": partial(CIResNet, units=(3, 2)),
@@ -46,12 +46,15 @@ BACKBONES: dict[str, Callable[..., Any]] = {
 }
 HEADS: dict[str, Callable[..., nn.Module]] = {"": UpChannelHead, "DW": DepthwiseHead}
 
-PUBLISHED = {  # AUC on OTB2013 and OTB2015, EAO on VOT2015, 2016 and 2017 (Zhang & Peng 2019; 22W trained on GOT-10k)
+# AUC on OTB2013 and OTB2015, EAO on VOT2015, 2016 and 2017 (Zhang & Peng 2019; 22W trained on GOT-10k; SE: Sosnovik et
+# al. 2021)
+PUBLISHED: dict[str, tuple[float | None, ...]] = {
     "SiamFCRes22": (0.663, 0.644, 0.318, 0.303, 0.234),
     "SiamFCRes22W": (0.689, 0.674, 0.368, 0.352, 0.269),
     "SiamFCIncep22": (0.662, 0.642, 0.310, 0.295, 0.236),
     "SiamFCNext22": (0.659, 0.633, 0.297, 0.278, 0.229),
     "SiamRPNRes22": (0.674, 0.666, 0.381, 0.376, 0.294),
+    "SESiamFCResNet22": (0.68, 0.66, None, 0.36, 0.27),
 }
 
 
@@ -89,15 +92,20 @@ def build(
     cls_type: str = "thinner",
     ratios: Sequence[float] = (0.33, 0.5, 1, 2, 3),
     scales: Sequence[float] = (8,),
+    matching: str = "corr",
 ) -> nn.Module:
-    """A new model called ``arch``, its channels times ``width``; the last three are for region proposals alone."""
+    """A new model called ``arch``, its channels times ``width``; ``matching`` is for SE-SiamFC alone, the three before
+    it for region proposals."""
     if arch not in models():
         near = difflib.get_close_matches(arch, names(), 1, 0.5)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UserError(f"the model must be one of the zoo's; got {arch!r}{hint}\n{table()}")
     if not width > 0:
         raise UserError(f"the width must be above 0; got {width}")
-    return models()[arch](width=width, cls_type=cls_type, ratios=ratios, scales=scales)
+    model = models()[arch](width=width, cls_type=cls_type, ratios=ratios, scales=scales)
+    if matching != "corr":
+        choose_matching(model, matching)
+    return model
 
 
 def _siamfc(backbone: Callable[..., Any], family: type[SiamFC] = SiamFC, *, width: float, **_: Any) -> nn.Module:
@@ -177,7 +185,7 @@ def table() -> str:
                 str(f.stride),
                 str(f.receptive_field or "-"),
                 f"{f.feature_sides[0]} / {f.feature_sides[1]}",
-                "  ".join(f"{score:.3f}"[1:] for score in PUBLISHED.get(name, ())),
+                "  ".join("   -" if score is None else f"{score:.3f}"[1:] for score in PUBLISHED.get(name, ())),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

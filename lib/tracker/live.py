@@ -40,6 +40,7 @@ def load(
     path: str | Path | None = None,
     *,
     arch: str | None = None,
+    matching: str | None = None,
     hyper: Mapping[str, float] | None = None,
     device: str = "auto",
     fuse: bool = True,
@@ -48,10 +49,10 @@ def load(
 
     Without ``path`` the best shipped ones. ``arch`` is read from the file; naming it only checks it. ``hyper``:
     hyper-parameters by name; without them those that were tuned for the weights and lie with them, otherwise the
-    paper's. ``device``: auto, cpu, cuda, cuda:1, mps.
+    paper's. ``device``: auto, cpu, cuda, cuda:1, mps. ``matching`` of an SE-SiamFC: corr, greedypw.
     ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
     """
-    loaded = open_model(SHIPPED if path is None else path, arch=arch)
+    loaded = open_model(SHIPPED if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model
     family = Family(
         model.to(_device(device)), ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping

@@ -52,6 +52,22 @@ def test_every_model_of_the_zoo(tmp_path: Path, arch: str):
         assert float((one[:2] - one[2:]).abs().max()) > 1e-2 * float(one.abs().max())  # slots are told apart
 
 
+def test_matching_at_three_sizes(tmp_path: Path):
+    """Resized features have sides that depend on the search image's."""
+    loaded(tmp_path, "SESiamFCResNet22")
+    of, plain = (open_model(tmp_path / "weights.pth", matching=name) for name in ("greedypw", "corr"))
+    path = written(tmp_path, export(of)[0])
+    z, x = images(1, 127, seed=3), images(3, 279, seed=4)
+    with torch.no_grad():
+        found, wanted, once = (
+            m.match(m.template(z), m.search(x)) for m in (load_graphs(path).model, of.model, plain.model)
+        )
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * float(wanted.abs().max()))
+    assert float((wanted - once).max()) > 0.01 * float(wanted.abs().max())
+    with pytest.raises(UserError, match="leave greedypw out"):
+        open_model(path, matching="greedypw")
+
+
 def test_graphs_that_differ_are_refused(tmp_path: Path):
     of = loaded(tmp_path, "SiamFCRes16")
     graphs, _ = export(of, search_side=239)

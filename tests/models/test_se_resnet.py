@@ -4,6 +4,7 @@ Axes: N images or slots, C channels, S = 3 scales, H W cells.
 """
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from lib.geometry.crop import Frames
 from lib.losses.classification import logistic
 from lib.models import zoo
 from lib.models.backbones.se_resnet import SEResNet
+from lib.models.graphs import open_model
 from lib.models.layers.steerable import SteerableConv, set_padding
 from lib.models.layers.steerable_fused import SeparableConv
 from lib.models.siamse import SESiamFC
@@ -236,3 +238,14 @@ def test_stages_and_field():
     assert stages.stage1 == [net.layer1[2], net.layer1[1], net.layer1[0]]
     assert stages.stem == [net.conv1, net.bn1]
     assert (backbone.stride, backbone.channels, backbone.receptive_field) == (8, 128, 175)
+
+
+def test_the_matching_is_chosen_by_name_or_by_a_checkpoint(tmp_path: Path):
+    model = zoo.build(NAME, width=0.125, matching="greedypw")
+    assert model.matching == "greedypw" and zoo.build(NAME, width=0.125).matching == "corr"
+    content = {"arch": NAME, "state_dict": model.state_dict(), "model": {"width": 0.125, "matching": "greedypw"}}
+    torch.save(content, tmp_path / "a.pth")
+    assert open_model(tmp_path / "a.pth").model.matching == "greedypw"
+    assert open_model(tmp_path / "a.pth", matching="corr").model.matching == "corr"
+    with pytest.raises(UserError, match="of SE-SiamFC's weights alone"):
+        zoo.build("SiamFCRes22", width=0.125, matching="greedypw")
