@@ -20,7 +20,7 @@ from lib.core.device import choose_device, prepare_process
 from lib.core.release import release
 from lib.core.scoring import Scores, Stage, score
 from lib.core.subject import Subject
-from lib.core.summary import table_row
+from lib.core.summary import table_rows
 from lib.evaluation import otb, statistics
 from lib.evaluation.datasets import load
 from lib.evaluation.report import terminal_table
@@ -77,7 +77,7 @@ def compare(recipe: str, rows: dict[str, list[Any]], stages: list[Stage]) -> dic
         }
         scores: dict[str, Scores] = {loss: score(stage, each) for loss, each in by_video.items()}  # type: ignore[arg-type]
         print(f"\n{recipe} on {stage.name}, {len(next(iter(rows.values())))} seeds")
-        print(terminal_table([table_row(loss, each) for loss, each in scores.items()]))
+        print(terminal_table(table_rows(scores)))
         found[stage.name] = {
             loss: {key: [value, *each.interval.get(key, ())] for key, value in each.mean.items()}
             for loss, each in scores.items()

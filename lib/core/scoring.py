@@ -86,6 +86,7 @@ class Scores:
     interval: dict[str, tuple[float, float]]  # 95 %, bootstrap over the videos
     videos: dict[str, Array]  # (Q,) of each video
     curves: dict[str, tuple[Array, Array]]  # kind -> (thresholds or frames, values)
+    added: Array  # (Q, C) what each video adds to the totals that the means follow from
 
 
 def score(stage: Stage, rows: Sequence[Array], *, intervals: bool = True) -> Scores:
@@ -110,4 +111,19 @@ def score(stage: Stage, rows: Sequence[Array], *, intervals: bool = True) -> Sco
         for name, value in mean.items():
             low, high = statistics.bounds(resampled[name], value)
             spread[name] = (float(low), float(high))
-    return Scores(HEADLINE[stage.kind], mean, spread, dict(parts.values()), lines)
+    return Scores(HEADLINE[stage.kind], mean, spread, dict(parts.values()), lines, parts.added())
+
+
+def behind(scores: Mapping[str, Scores]) -> dict[str, str]:
+    """What is to be said of all but the best: how likely it is no worse (paired test over the same videos)."""
+    known = {name: each for name, each in scores.items() if np.isfinite(each.mean[each.headline])}
+    if len(known) < 2:
+        return {}
+    best = max(known, key=lambda name: known[name].mean[known[name].headline])
+    headline = known[best].headline
+
+    def value(totals: Array) -> Array:
+        return (otb if headline == "auc" else vot).scores_of(totals)[headline]
+
+    tests = {n: statistics.paired(known[best].added, each.added, value) for n, each in known.items() if n != best}
+    return {name: f"behind {best}: p = {test.p:.2g}" for name, test in tests.items() if np.isfinite(test.p)}

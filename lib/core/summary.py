@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lib.core.config import to_yaml
 from lib.core.provenance import provenance
-from lib.core.scoring import HEADLINE, NAMES, Scores, Stage, score
+from lib.core.scoring import HEADLINE, NAMES, Scores, Stage, behind, score
 from lib.core.settings import TrainSettings, cautions
 from lib.core.train import read_log
 from lib.core.tune import Search
@@ -38,7 +38,7 @@ def write_report(
     """Score the final rows {tracker: [(T, 4) of each video]} and write report.html."""
     scores = {name: score(stage, rows) for name, rows in finals.items()}
     headline = HEADLINE[stage.kind]
-    rows = [table_row(name, each) for name, each in scores.items()]
+    rows = table_rows(scores)
     page = report.Report(
         title=f"{settings.TRAIN.MODEL} on {settings.final_data}",
         created=time.strftime("%Y-%m-%d %H:%M"),
@@ -63,7 +63,7 @@ def write_report(
     )
     path = folder / "report.html"
     atomic_write(path, report.render(page))
-    return Outcome(rows, path, epoch)
+    return Outcome(rows, path, epoch, scores)
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Outcome:
     rows: list[report.Row]
     report: Path
     epoch: int | None = None  # the chosen one
+    scores: Mapping[str, Scores] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"\n{report.terminal_table(self.rows)}\n\nreport: {self.report}"
@@ -82,13 +83,15 @@ def compared(outcomes: Mapping[str, Outcome], folder: Path) -> Outcome:
     """Runs of equal budgets side by side: what was learnt under each name, and a page of the table."""
     learnt = ("trained", "tuned")
     same = next(iter(outcomes.values())).rows
-    rows = [row for row in same if row.name not in learnt]
-    rows += [
-        report.Row(f"{name}, {row.name}", row.scores)
-        for name, outcome in outcomes.items()
-        for row in outcome.rows
-        if row.name in learnt
-    ]
+    rows = [replace(row, note="") for row in same if row.name not in learnt]
+    rows += table_rows(
+        {
+            f"{name}, {row.name}": outcome.scores[row.name]
+            for name, outcome in outcomes.items()
+            for row in outcome.rows
+            if row.name in learnt
+        }
+    )
     path = folder / "report.html"
     links = [f"{name}: {outcome.report}" for name, outcome in outcomes.items()]
     page = report.Report(title="Runs compared: " + ", ".join(outcomes), rows=rows, warnings=links)
@@ -102,6 +105,12 @@ def table_row(name: str, scores: Scores) -> report.Row:
     return report.Row(
         name, {NAMES[key]: (value, *scores.interval.get(key, unknown)) for key, value in scores.mean.items()}
     )
+
+
+def table_rows(scores: Mapping[str, Scores]) -> list[report.Row]:
+    """Lines of a table whose trackers ran on the same videos; all but the best with the test against it."""
+    notes = behind(scores)
+    return [replace(table_row(name, each), note=notes.get(name, "")) for name, each in scores.items()]
 
 
 def _epoch(number: int, scores: Scores) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from lib.core.parallel import spread
 from lib.core.runs import Plan, add_protocol_options, check_seconds, plan_of, record, table_of
 from lib.core.scoring import HEADLINE, NAMES, Stage, score
 from lib.core.subject import Subject, add_options, add_result_options, home_of, hyper_parameters, places_of, subject_of
-from lib.core.summary import table_row
+from lib.core.summary import table_rows
 from lib.evaluation.report import terminal_table
 from lib.files import UserError, atomic_write, sweep
 
@@ -188,7 +188,8 @@ def score_epochs(args: argparse.Namespace, checkpoints: Mapping[int, Path]) -> s
     headline = HEADLINE[stage.kind]
     known = [epoch for epoch, each in scores.items() if not math.isnan(each.mean[headline])]
     best = max(known, key=lambda epoch: scores[epoch].mean[headline], default=None)
-    rows = [replace(table_row(f"epoch {e}", each), note="best" if e == best else "") for e, each in scores.items()]
+    rows = table_rows({f"epoch {epoch}": each for epoch, each in scores.items()})
+    rows = [replace(row, note="best") if row.name == f"epoch {best}" else row for row in rows]
     told = checkpoints[best] if best is not None else f"not known, {NAMES[headline]} needs longer sequences"
     folder = first.results(args.result_path, f"{arch}_e*")
     return f"{terminal_table(rows)}\nresults: {folder}\nbest: {told}"

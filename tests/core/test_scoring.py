@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lib.core.scoring import Stage, score
+from lib.core.scoring import Stage, behind, score
+from lib.core.summary import table_rows
 from lib.evaluation import results
 from lib.evaluation.datasets import load
+from lib.evaluation.sequences import Sequence
+from lib.geometry.boxes import polygon_from_xywh
 from lib.tracker.family import Family
 from tests.tracker.clips import render, small_model
 
@@ -50,3 +53,23 @@ def test_a_trial_is_scored_as_a_run_of_its_own(tmp_path):
     for trial, rows in zip(trials, together, strict=True):
         alone = stage.track(family, [trial], "one", quiet=True)[0]
         np.testing.assert_allclose(np.concatenate(rows), np.concatenate(alone), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["otb", "vot"])
+def test_all_but_the_best_are_tested_against_it(kind):
+    truth = np.array([[10.0, 10, 30, 20]] * 40)
+    regions = truth if kind == "otb" else polygon_from_xywh(truth)
+    videos = [Sequence(f"v{n}", (), regions, (200, 150), {}, kind) for n in range(12)]
+    stage = Stage("x", videos, torch.device("cpu"))
+
+    def scores_of(shift):
+        rows = [truth + np.array([shift + n / 10, 0, 0, 0]) for n in range(12)]
+        for row in rows if kind == "vot" else ():
+            row[0] = [1, np.nan, np.nan, np.nan]
+        return score(stage, rows)
+
+    found = behind({"near": scores_of(1), "far": scores_of(9), "same": scores_of(1)})
+    assert found["far"].startswith("behind near: p = 0.000") and found["same"] == "behind near: p = 1"
+    assert "near" not in found and behind({"alone": scores_of(1)}) == {}
+    rows = table_rows({"near": scores_of(1), "far": scores_of(9)})
+    assert [row.note[:11] for row in rows] == ["", "behind near"]
