@@ -7,14 +7,23 @@ the centre. A CIR unit pads, adds the shortcut, and then drops the outermost cel
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.models.layers.folded import FoldedConv
 
 
 def crop(x: Tensor, cells: int) -> Tensor:
-    """Drop ``cells`` rows and columns on each side: (..., H, W) -> (..., H - 2 cells, W - 2 cells)."""
-    return x[..., cells:-cells, cells:-cells] if cells else x
+    """Drop ``cells`` rows and columns on each side: (..., H, W) -> (..., H - 2 cells, W - 2 cells).
+
+    A view; where gradients are wanted a copy whose gradient keeps the layout: a slice's is never channels-last, and the
+    layers before it would all be laid out anew.
+    """
+    if not cells:
+        return x
+    if x.requires_grad and torch.is_grad_enabled():
+        return F.pad(x, (-cells,) * 4)
+    return x[..., cells:-cells, cells:-cells]
 
 
 class Crop(nn.Module):

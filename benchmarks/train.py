@@ -1,0 +1,170 @@
+"""Training speed, data included, beside the published way of training, in one run, on the same crops.
+
+python -m benchmarks.train [--case SiamFCRes22] [--batch 32] [--steps 8] [--width 1] [--amp] [--json OUT]
+
+Crops are rendered noise, so no data are needed. Ours decodes each once, before the clock runs (its time is printed);
+the peer decodes in every step, in --workers processes beside the model.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.baseline.training import PublishedPairs, published_step
+from lib.core.config import load_train
+from lib.core.device import choose_device, prepare_process
+from lib.core.freeze import open_layers
+from lib.core.settings import TrainSettings
+from lib.core.train import build_model, epoch_batches, losses, new_optimiser, run_epoch, training_index
+from lib.data.batches import Batch
+from lib.data.pairs import sample_pairs
+from lib.data.pixels import Pixels
+from lib.files import atomic_write, run_script
+
+CASES = ("SiamFCRes22", "SiamRPNRes22")
+FILE = """\
+{family}:
+  TRAIN: {{MODEL: {model}, WIDTH: {width}, BATCH: {batch}, PAIRS: {pairs}, FREEZE_OUT: {freeze}, AMP: {amp},
+    LR: 1.0e-6, LR_END: 1.0e-7, END_EPOCH: 50}}
+  DATASET: {{BLUR: 0.2, CLIPS: {{PATH: '{folder}/crops', ANNOTATION: '{folder}/crops.json'}}}}
+"""
+
+
+def write_crops(folder: Path, count: int, side: int) -> None:
+    """``count`` crops of noise that compresses as photographs do, in one video."""
+    rng, boxes = np.random.default_rng(0), {}
+    (folder / "crops" / "v").mkdir(parents=True)
+    for number in range(count):
+        ground = rng.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
+        image = cv2.resize(ground, (side, side), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / "crops" / "v" / f"{number:06d}.00.x.jpg"), image)
+        boxes[f"{number:06d}"] = [float(rng.uniform(50, 80)), float(rng.uniform(50, 80))]
+    (folder / "crops.json").write_text(json.dumps({"v": {"00": boxes}}))
+
+
+class Clock:
+    """Seconds of each step but the first ``skip``, waiting for the device."""
+
+    def __init__(self, device: torch.device, skip: int = 1) -> None:
+        self.device, self.skip, self.marks = device, skip, [0.0]
+
+    def __call__(self, *_: Any) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.marks.append(time.perf_counter())
+
+    def seconds(self) -> float:
+        return float(np.median(np.diff(self.marks[self.skip :])))
+
+
+def ours(settings: TrainSettings, pixels: Pixels, pairs: Any, device: torch.device) -> Callable[[], float]:
+    """One call: the steps of an epoch; seconds a step."""
+    model = build_model(settings).to(device)
+    opened = open_layers(model, 1, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
+    optimiser = new_optimiser(settings, model)
+
+    def run() -> float:
+        clock = Clock(device)
+        supply = epoch_batches(settings, pixels, pairs, 1, device)
+        run_epoch(settings, model, optimiser, opened, supply, clock)
+        return clock.seconds()
+
+    return run
+
+
+def published(settings: TrainSettings, pixels: Pixels, pairs: Any, device: torch.device, workers: int) -> Any:
+    """One call: the steps of an epoch of the peer; seconds a step."""
+    model = build_model(settings).to(device)
+    opened = open_layers(model, 1, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
+    optimiser = torch.optim.SGD(opened.parameters, lr=1e-6, momentum=0.9, weight_decay=1e-4)
+    rpn = settings.FAMILY == "SIAMRPN"
+    data = PublishedPairs(pixels.index, pairs, rpn=rpn)
+
+    def loss_of(prediction: Any, parts: list[torch.Tensor]) -> torch.Tensor:
+        return losses(settings, prediction, Batch(*parts))["loss"]
+
+    def batches() -> Iterator[list[torch.Tensor]]:
+        pin = device.type == "cuda"
+        yield from torch.utils.data.DataLoader(data, settings.TRAIN.BATCH, num_workers=workers, pin_memory=pin)
+
+    def run() -> float:
+        clock = Clock(device)
+        for batch in batches():
+            published_step(model, optimiser, batch, loss_of)
+            clock()
+        return clock.seconds()
+
+    return run
+
+
+def measure(arch: str, folder: Path, args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """One line of the table."""
+    file = folder / f"{arch}.yaml"
+    told: dict[str, Any] = {"family": "SIAMRPN" if "RPN" in arch else "SIAMFC", "model": arch, "folder": folder}
+    told |= {"width": args.width, "batch": args.batch, "pairs": args.batch * (args.steps + 1), "freeze": args.freeze}
+    file.write_text(FILE.format(amp=args.amp, **told))
+    settings = load_train(file)
+    index, counts = training_index(settings)
+    pixels = Pixels(index, device=device)
+    began = time.perf_counter()
+    pixels.preload(quiet=True)
+    line: dict[str, Any] = {"model": arch, "decode_ms_a_crop": 1e3 * (time.perf_counter() - began) / len(index)}
+    pairs = sample_pairs(index, counts, seed=0, epoch=1)
+    sides = {"published": published(settings, pixels, pairs, device, args.workers)}
+    sides["ours"] = ours(settings, pixels, pairs, device)
+    took: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(args.rounds):  # in turns, so that what else the machine does meets both
+        for name, run in sides.items():
+            took[name].append(run())
+    for name, seconds in took.items():
+        line[f"{name}_pairs_per_second"] = args.batch / min(seconds)
+    line["ratio"] = line["ours_pairs_per_second"] / line["published_pairs_per_second"]
+    pixels.close()
+    return line
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", default=list(CASES), help="architectures (default: %(default)s)")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=4, help="that are timed, in each round")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--crops", type=int, default=64)
+    parser.add_argument("--side", type=int, default=511, help="of the crops, pixels (published: 511)")
+    parser.add_argument("--freeze", default="none", help="FREEZE_OUT: none, or paper for its first stage")
+    parser.add_argument("--workers", type=int, help="of the peer's DataLoader (default: 16 beside a GPU, else 0)")
+    parser.add_argument("--amp", action="store_true", help="ours in bfloat16; the peer stays in float32")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", help="write the figures here")
+    args = parser.parse_args()
+    prepare_process()
+    device = choose_device(args.device)
+    on_gpu = device.type == "cuda"
+    args.workers = (16 if on_gpu else 0) if args.workers is None else args.workers
+    with tempfile.TemporaryDirectory() as folder:
+        write_crops(Path(folder), args.crops, args.side)
+        lines = [measure(arch, Path(folder), args, device) for arch in args.case]
+    name = torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
+    machine = {"device": name, "torch": torch.__version__}
+    machine["command"] = " ".join(["python -m benchmarks.train", *sys.argv[1:]])
+    print(f"{name}, ours in {'bfloat16' if args.amp else 'float32'}")
+    for line in lines:
+        print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v:14}" for k, v in line.items()))
+    if args.json:
+        atomic_write(Path(args.json), json.dumps({"machine": machine, "lines": lines}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run_script(main)
