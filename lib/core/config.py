@@ -39,7 +39,7 @@ def load_train(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         for part in key[:-1]:
             block = block.setdefault(part, {})
             if not isinstance(block, dict):
-                raise UserError(f"override {'.'.join(key)}: {part} is a value in {path}, not a block")
+                raise UserError(f"{'.'.join(key)} in place of what {path} says: {part} is a value there, not a block")
         block[key[-1]] = value
     bases = _shared_sets(raw, file)
     try:
@@ -183,7 +183,7 @@ def _refuse(
     own = file.data.get(family, {}).get("DATASET") or {}
     if key[0] == "DATASET" and len(key) > 1 and key[1] not in own:
         file, places = next(((base, [key[1:]]) for base in bases if key[1] in base.data), (file, places))
-    where = f"override {'.'.join(key)}" if key in given else file.at(*places)
+    where = f"in place of what {file.path} says" if key in given else file.at(*places)
     if first["type"] == "extra_forbidden":
         text = f"is not a setting{_where_known(key)}"
     elif first["type"] == "missing":
@@ -195,7 +195,8 @@ def _refuse(
     elif first["type"] == "value_error":
         text = f"{first['ctx']['error']}; got {first['input']!r}"
     else:
-        text = f"{first['msg'].replace('Input should', 'must').removesuffix('.')}; got {first['input']!r}"
+        said = first["msg"].partition(", unable to parse")[0]  # got says so too
+        text = f"{said.replace('Input should', 'must').removesuffix('.')}; got {first['input']!r}"
     raise UserError(f"{where}: {'.'.join(key)} {text}") from None
 
 

@@ -1,6 +1,7 @@
 """A YAML file with its lines: plain values, and the line on which a key stands."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,12 @@ def read_yaml(path: str | Path) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise UserError(f"{where}: not YAML of plain values: {error.problem or error.context}") from None
+        problem = f"{error.problem or error.context}"
+        tag = re.search(r"tag '(.*)'", problem) if "constructor" in problem else None
+        problem = f"a value asks for {tag[1].rpartition('2002:')[2]}, write it plainly" if tag else problem
+        raise UserError(f"{where}: must be YAML of plain values: {problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: not YAML of plain values: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} must be YAML of plain values: {str(error).splitlines()[0]}") from None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

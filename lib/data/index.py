@@ -136,8 +136,9 @@ class _SetTable:
             self._add_video(video, tracks)
         if not self.frames:
             raise UserError(
-                f"set {part.name}: {part.annotation} and {part.path} must have crops in common; got {self.missing} "
-                f"crops without a file, {self.degenerate} boxes without area: check PATH and ANNOTATION"
+                f"set {part.name} must have crops: of what {part.annotation} names, {self.missing} have no file under "
+                f"{part.path}, {self.degenerate} no area (x1 < x2, y1 < y2), and no more is there; "
+                "check PATH and ANNOTATION"
             )
 
     def _add_video(self, video: str, tracks: dict[str, dict[str, Any]]) -> None:

@@ -204,7 +204,7 @@ def _kept(folder: Path, read: trackers.Results, sequences: List[Sequence], board
     board.problems += read.problems
     kept = [sequence for sequence in sequences if sequence.name in read.runs]
     if not kept:
-        board.problems.append(f"{folder}: nothing in it can be scored, the tracker is left out")
+        board.problems.append(f"{folder} is left out, nothing in it can be scored")
     return kept
 
 

@@ -222,7 +222,8 @@ def bootstrap(scores: Callable[[Array], Mapping[str, Array]], sequences: int) ->
 def finish(board: Board, compare: bool = True) -> Board:
     """Best first; each other one compared with the best, on the sequences that both have."""
     if not board.entries:
-        raise UserError("at least one tracker must have results that can be scored: " + "; ".join(board.problems[:3]))
+        why = [problem for problem in board.problems if " is left out, nothing" not in problem] or board.problems
+        raise UserError("at least one tracker must have results that can be scored: " + "; ".join(why[:3]))
     board.entries.sort(key=lambda entry: (-np.nan_to_num(entry.scores[board.headline], nan=-1), entry.name))
     best = board.entries[0]
     for k, entry in enumerate(board.entries[1:] if compare else (), 1):

@@ -52,7 +52,7 @@ def run(
         box = video.start(start)
         if start == 0 and (box[:2] + box[2:] / 2 <= 0).any() | (box[:2] - box[2:] / 2 >= image).any():
             raise UserError(
-                f"{video.name}: a target must begin in the image of {image[0]} x {image[1]}, its first box is "
+                f"sequence {video.name}: a target must begin in the image of {image[0]} x {image[1]}, its first box is "
                 f"{_numbers(video.truth[0])} (counted from 0): mend the annotation"
             )
         return Segment(

@@ -38,13 +38,14 @@ class Sequence:
         box = self.truth[frame]
         if not np.isfinite(box).all():
             raise UserError(
-                f"{self.name}: a tracker starts on an annotated frame, frame {frame} has no box: annotate it, or begin "
-                "the sequence later"
+                f"sequence {self.name}: a tracker starts on a box of finite numbers, frame {frame} has none: annotate "
+                "it, or begin the sequence later"
             )
         start = cxcywh_from_xywh(box) if box.size == 4 else cxcywh_from_polygon(box)
         if not (start[2:] > 0).all():
             numbers = ", ".join(f"{number:g}" for number in box)
-            raise UserError(f"{self.name}: a start box must have an area, frame {frame} has {numbers}: mend it")
+            what = f"a start box must have an area, frame {frame} has {numbers}"
+            raise UserError(f"sequence {self.name}: {what}: mend it")
         return start
 
     def image_size(self) -> tuple[int, int] | None:

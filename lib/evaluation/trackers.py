@@ -224,7 +224,8 @@ def find(folder: str | Path, dataset: str, patterns: str = "*", start: int = 0, 
             return chosen
         if _is_tracker(root) and _matching([root], patterns):
             return [root]
-    raise UserError(f"trackers' results must lie in {root / dataset}/<tracker matching {patterns!r}>, none is there")
+    where = f"{root / dataset}/<tracker matching {patterns!r}>"
+    raise UserError(f"trackers' results must lie in {where}, none is there: check the folder and the pattern")
 
 
 def _subfolders(folder: Path) -> list[str]:

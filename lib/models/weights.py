@@ -167,7 +167,7 @@ def check_told(
     told = {"architecture": arch, "cls_type": cls_type, "number of anchors": anchors}
     for (what, said), found in zip(told.items(), (loaded.arch, loaded.cls_type, loaded.anchors), strict=True):
         if said is not None and said != found:
-            raise UserError(f"the {what} of {path} is {found}, not {said}: leave it out, or name other weights")
+            raise UserError(f"the {what} of {path} is {found}, not {said}: name that, or other weights")
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> Report:

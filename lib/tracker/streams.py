@@ -66,7 +66,7 @@ def open_source(name: str, *, newest: bool = False) -> Source:
         capture = _capture(name, name, "check the address, and that the stream runs")
     else:
         raise UserError(
-            f"a video must be a file, a folder of frames, a camera's index or an URL; {name} does not exist: check it"
+            f"a video must be a file, a folder of frames, a camera's index or an URL; {name} does not exist: correct it"
         )
     live = not path.is_file()
     count = 0 if live else capture.get(cv2.CAP_PROP_FRAME_COUNT)

@@ -97,8 +97,8 @@ def test_real_sets(reference):
         ('{"v": {"00": {"1": [1, 2, 3]}}}', "v, track 00"),
         ('{"v": {"00": {"one": [1, 2]}}}', "v, track 00"),
         ('{"v": {"person": {"1": [1, 2]}}}', "track person"),
-        ('{"v": {"00": {"1": [9, 9, 9, 9]}, "01": {"2": [1, 2]}}}', "1 crops without a file, 1 boxes"),
-        ("{}", "in common"),
+        ('{"v": {"00": {"1": [9, 9, 9, 9]}, "01": {"2": [1, 2]}}}', "1 have no file under .*, 1 no area"),
+        ("{}", "must have crops"),
     ],
 )
 def test_a_broken_annotation_is_named(tmp_path, content, said):

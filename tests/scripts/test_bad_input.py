@@ -17,9 +17,6 @@ from tests.scripts.bad_inputs import INF, NAN, ROWS, Place, annotation
 TRAINING_MAY_LEAVE = {".lock", "settings.yaml", "state.json", "tracker.json"}  # who runs, with what, how far
 
 
-LISTING = {"fewer frames than boxes"}  # what is said of many files stands in a list above the line
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -35,7 +32,7 @@ CASES: dict[str, tuple[str, Build, str]] = {
     "settings with !!python": (
         TRAIN,
         lambda p: p.cfg("PRINT_FREQ: 1", "PRINT_FREQ: !!python/object/apply:os.getcwd []"),
-        "tiny.yaml, line 4: not YAML of plain values",
+        "tiny.yaml, line 4: must be YAML of plain values",
     ),
     "wrong key": (TRAIN, lambda p: p.cfg("WORKERS", "WORKER"), "WORKER is not a setting; did you mean WORKERS?"),
     "wrong type": (ONEKEY, lambda p: p.cfg("LR: 0.001", "LR: fast"), "TRAIN.LR must be a valid number"),
@@ -48,8 +45,8 @@ CASES: dict[str, tuple[str, Build, str]] = {
     "empty json": (ONEKEY, lambda p: p.with_annotation(""), "crops.json"),
     "json of nothing": (TRAIN, lambda p: p.with_annotation("{}"), "crops.json"),
     "json of another form": (TRAIN, lambda p: p.with_annotation("[1, 2]"), "crops.json"),
-    "NaN boxes": (TRAIN, lambda p: p.with_annotation(annotation([1, 2, NAN, 4])), "boxes without area"),
-    "negative boxes": (TRAIN, lambda p: p.with_annotation(annotation([9, 9, 4, 4])), "boxes without area"),
+    "NaN boxes": (TRAIN, lambda p: p.with_annotation(annotation([1, 2, NAN, 4])), "4 no area"),
+    "negative boxes": (TRAIN, lambda p: p.with_annotation(annotation([9, 9, 4, 4])), "4 no area"),
     "missing pretrained weights": (
         ONEKEY,
         lambda p: p.cfg("WIDTH: 0.125", "WIDTH: 0.125, PRETRAIN: none.pth"),
@@ -143,9 +140,8 @@ def test_one_clear_line(call, place: Place, name: str):
     before = files(place.here)
     status, _, complaint = call(script, words)
     assert status == 2, complaint
-    *listed, line = complaint.splitlines()
-    assert not listed or name in LISTING, complaint
-    assert line.startswith(f"{Path(script).name}: "), complaint
+    assert complaint.count("\n") == 1, complaint
+    assert complaint.startswith(f"{Path(script).name}: "), complaint
     assert says in complaint
     after = files(place.here)
     new = {path for path in after.keys() - before.keys() if Path(path).name not in TRAINING_MAY_LEAVE}

@@ -49,9 +49,7 @@ def make_demo(
     part.mkdir(parents=True)
     jobs = [(split, number) for split, (sequences, _) in counts.items() for number in range(1, sequences + 1)]
     run, here = Parallel(n_jobs=min(workers, len(jobs)), return_as="generator"), os.getpid()
-    done = run(
-        delayed(beside)(here, _render, part, split, number, counts[split][1], seed) for split, number in jobs
-    )
+    done = run(delayed(beside)(here, _render, part, split, number, counts[split][1], seed) for split, number in jobs)
     entries: dict[str, dict] = {split: {} for split in counts}
     for (split, number), entry in tqdm(
         zip(jobs, done, strict=True), "demo data", len(jobs), unit="sequence", disable=quiet

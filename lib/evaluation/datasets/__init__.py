@@ -106,7 +106,7 @@ def _from_disk(name: str, root: Path, max_frames: int | None, images_needed: boo
     has = ", ".join(sorted(path.name for path in root.iterdir())[:12]) if root.is_dir() else "no such folder"
     raise UserError(
         f"data set {name} must lie at {root / name} or be listed by {root / name}.json; {root} holds: "
-        f"{has or 'nothing'}; put it there, or name its folder with --dataset_root"
+        f"{has or 'nothing'}; put it there, or name its folder (--dataset_root; DATASET_ROOT in a training file)"
     )
 
 

@@ -64,7 +64,8 @@ def _json(listing: Path) -> dict[str, dict]:
     except ValueError as error:
         raise UserError(f"{listing} must be a json file: {error}") from error
     if not isinstance(data, dict) or not all(isinstance(v, dict) and v.get("gt_rect") for v in data.values()):
-        raise UserError(f"{listing} must map each sequence to an object with gt_rect; write it with prepare_data.py")
+        what = "an object with a gt_rect of boxes"
+        raise UserError(f"{listing} must map each sequence to {what}; write it with prepare_data.py")
     return data
 
 

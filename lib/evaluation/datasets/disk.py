@@ -96,7 +96,7 @@ def cut(sequence: Sequence, count: int) -> Sequence:
 def members(name: str, titles: Iterable[str]) -> set[str]:
     """Those of ``titles`` that belong to a data set: all, unless it is a part of a larger one (OTB2013).
 
-    Members that are not there are listed. That is an error where other titles are: the larger set should have them all.
+    Members that are not there are named. That is an error where other titles are: the larger set should have them all.
     Where there are members only, someone made a choice.
     """
     titles = set(titles)
@@ -106,11 +106,10 @@ def members(name: str, titles: Iterable[str]) -> set[str]:
     kept = {title for title in titles if key(title) in wanted}
     missing = sorted(wanted.keys() - set(map(key, kept)))
     if missing and titles:
-        say(f"{name}: not on disk: {', '.join(wanted[each] for each in missing)}")
+        names = ", ".join(wanted[each] for each in missing)
         if kept != titles:
-            raise UserError(
-                f"{name} must have {len(wanted)} sequences, {len(missing)} are missing (listed above): add them"
-            )
+            raise UserError(f"{name} must have {len(wanted)} sequences, {len(missing)} are missing, add them: {names}")
+        say(f"{name}: not on disk: {names}")
     return kept
 
 
@@ -120,10 +119,12 @@ def say(text: str) -> None:
 
 
 def complain(name: str, folder: Path | None, lacking: list[str]) -> None:
-    """Lists what is not on disk, then stops."""
+    """Names what is not on disk, and stops: a few in the line, many in a list above it."""
     if lacking:
-        say("\n".join(lacking))
+        if many := len(lacking) > 3:
+            say("\n".join(lacking))
+        told = "listed above" if many else "; ".join(lacking)
         raise UserError(
-            f"{name} must lie complete under {folder}: {len(lacking)} sequences lack files (listed above); fetch them, "
-            "or score without images with --truth"
+            f"{name} must lie complete under {folder}: {len(lacking)} sequences lack files ({told}); fetch them, or "
+            "score without images with --truth"
         )

@@ -41,6 +41,8 @@ def find_plain(folder: Path, name: str) -> list[Target]:
 def _holds_sequences(folder: Path) -> bool:
     if child(folder, "list.txt", "sequences") or images(folder) or _clips(folder):
         return True
+    if images(image_folder(folder)) and _boxes_of(folder):
+        return True
     return any(_boxes_of(folder / title) for title in subfolders(folder))
 
 

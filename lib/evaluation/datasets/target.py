@@ -48,8 +48,9 @@ class Target:
         boxes = every[self.scored(len(every))]
         home = image_folder(self.home) if self.home else None
         files = images(home)
-        if len(boxes) == 1 and self.only_start and len(files) > 1:
-            boxes = np.concatenate([boxes, np.full((len(files) - 1, boxes.shape[1]), np.nan)])
+        if len(boxes) == 1 and self.only_start:
+            others = max(0, len(files or self.pick(files, 1)) - 1)
+            boxes = np.concatenate([boxes, np.full((others, boxes.shape[1]), np.nan)])
         frames = self.pick(files, len(boxes))
         vot = self.vot or boxes.shape[1] == 8
         count = min(len(boxes), max_frames or len(boxes))

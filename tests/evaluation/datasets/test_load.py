@@ -45,10 +45,9 @@ def test_annotation_json(tmp_path):
 def test_missing_images_are_listed(tmp_path, capsys):
     (tmp_path / "Mine.json").write_text(json.dumps({"a": otb_entry(3, "a"), "b": otb_entry(2, "b")}))
     put_images(tmp_path / "Mine/a/img", 2)
-    with pytest.raises(UserError, match=r"Mine must lie complete.*2 sequences"):
+    with pytest.raises(UserError, match=r"Mine must lie complete.*2 sequences.*a: 2 of 3 images.*b: 0 of 2 images"):
         load("Mine", tmp_path)
-    listing = capsys.readouterr().err
-    assert "a: 2 of 3 images" in listing and "b: 0 of 2 images" in listing
+    assert capsys.readouterr().err == ""
     assert len(load("Mine", tmp_path, truth=tmp_path / "Mine.json")[0].frames) == 0
     with pytest.raises(UserError, match="1 sequences"):
         load("Mine", tmp_path, max_frames=2)  # b alone
@@ -140,9 +139,8 @@ def test_subset_of_a_larger_set(tmp_path, capsys):
         put_images(tmp_path / "OTB100" / name, 1, shape=(1, 1))
     assert [s.name for s in load("OTB2013", tmp_path)] == names  # Extra's images are not missed
     (tmp_path / "OTB100.json").write_text(json.dumps({name: otb_entry(1, name) for name in [*names[1:], "Extra"]}))
-    with pytest.raises(UserError, match="51 sequences, 1 are missing"):
+    with pytest.raises(UserError, match=r"51 sequences, 1 are missing, add them: Basketball$"):
         load("OTB2013", tmp_path)
-    assert capsys.readouterr().err == "OTB2013: not on disk: Basketball\n"
     (tmp_path / "OTB100.json").write_text(json.dumps({name: otb_entry(1, name) for name in names[1:3]}))
     assert len(load("OTB2013", tmp_path)) == 2  # nothing but members: a choice
     assert "not on disk: Basketball, Car4" in capsys.readouterr().err
@@ -179,7 +177,7 @@ def test_unknown_data_set_and_empty_kind(tmp_path):
 
 def test_start_needs_an_annotation():
     sequence = Sequence("x", (), np.array([[np.nan] * 4]))
-    with pytest.raises(UserError, match="x: a tracker starts on an annotated frame"):
+    with pytest.raises(UserError, match="sequence x: a tracker starts on a box of finite numbers"):
         sequence.start()
     assert sequence.image_size() is None
 
@@ -237,9 +235,8 @@ def test_images_are_not_needed_to_score(tmp_path, capsys):
     with pytest.raises(UserError, match="2 sequences lack files"):
         load("VOT2018", tmp_path)
     (tmp_path / "VOT2018/mine/groundtruth.txt").unlink()
-    with pytest.raises(UserError, match="1 sequences lack files"):
+    with pytest.raises(UserError, match=r"1 sequences lack files \(mine: no text of boxes"):
         load("VOT2018", tmp_path, images_needed=False)
-    assert "mine: no text of boxes" in capsys.readouterr().err
 
 
 def test_truth_may_be_a_folder_of_annotations(tmp_path):

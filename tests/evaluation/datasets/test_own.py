@@ -78,7 +78,7 @@ def test_video_that_cannot_be_decoded(tmp_path):
         load("walk.mp4", tmp_path / "Own")
 
 
-def test_more_images_than_boxes_and_a_start_alone(tmp_path, capsys):
+def test_more_images_than_boxes_and_a_start_alone(tmp_path):
     put(tmp_path / "Own/a", 3)
     (tmp_path / "Own/a/a.txt").write_text("1,2,3,4\n")
     put(tmp_path / "Own/b", 3)
@@ -87,9 +87,8 @@ def test_more_images_than_boxes_and_a_start_alone(tmp_path, capsys):
     assert len(a) == 3 and np.isnan(a.truth[1:]).all()  # only the start is known
     assert len(b) == 1
     (tmp_path / "Own/a/a.txt").write_text("1,2,3,4\n" * 4)
-    with pytest.raises(UserError, match="1 sequences lack files"):
+    with pytest.raises(UserError, match=r"1 sequences lack files \(a: 3 of 4 images"):
         load("Own", tmp_path)
-    assert "a: 3 of 4 images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rows", ["0,1,2,3,4\n0,1,2,3,4\n", "0.5,1,2,3,4\n", "-1,1,2,3,4\n"])
