@@ -77,3 +77,22 @@ def test_an_ignored_signal_stays_ignored():
     assert script.stdout and script.stdout.readline() == b"begun\n"
     script.send_signal(signal.SIGINT)
     assert script.wait(timeout=50) == 0
+
+
+PARENT = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(60)"
+CHILD = """
+import os, time
+from lib.files import end_with
+end_with(os.getppid())
+print("begun", flush=True)
+time.sleep(30)
+print("outlived its parent")
+"""
+
+
+def test_a_process_ends_with_a_parent_that_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE)
+    assert parent.stdout and parent.stdout.readline() == b"begun\n"
+    parent.kill()
+    parent.wait()
+    assert parent.stdout.read() == b""  # until the child has closed it

@@ -83,7 +83,7 @@ def _kill(run: Run, moment: float) -> bool:
 
 
 def _kill_crops(job: Job, kills: int, rng: np.random.Generator) -> Iterator[str]:
-    """The same for prepare_data.py: every second run of it has two processes."""
+    """The same for prepare_data.py."""
     began = time.monotonic()
     run = job.crops(job.root / "crops" / "out", workers=1)
     run.wait()
@@ -97,7 +97,7 @@ def _kill_crops(job: Job, kills: int, rng: np.random.Generator) -> Iterator[str]
                 check_whole(folder)
                 done += 1
                 yield "prepare"
-        last = job.crops(folder / "out", workers=1 + (number == 1))
+        last = job.crops(folder / "out", workers=2 if number == 1 else 1)  # as many as one likes
         ended_well(last, table.replace("{}", folder.name))
         same_crops(folder, job.root / "crops")
 

@@ -23,6 +23,9 @@ def read_image(path: Path | str) -> np.ndarray:
     return image
 
 
+WAITING = 4  # times what is asked for at once may wait; more is of slots that failed and will not come for it
+
+
 class FrameSupply:
     """Packs frames for a step. Decoded frames stay on the device up to ``budget_bytes``, the least used go first."""
 
@@ -36,9 +39,12 @@ class FrameSupply:
 
     def prefetch(self, paths: Iterable[Path]) -> None:
         """Begin to decode frames that will be asked for soon."""
+        paths = list(paths)
         for path in paths:
             if path not in self.held and path not in self.ahead:
                 self.ahead[path] = self.pool.submit(read_image, path)
+        while len(self.ahead) > WAITING * max(len(paths), 1):
+            self.ahead.pop(next(iter(self.ahead))).cancel()
 
     def frames(self, paths: Sequence[Path]) -> Frames:
         """The frames of N slots, on the device."""
