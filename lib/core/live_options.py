@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lib.core.config import load_test
 from lib.core.device import prepare_process
-from lib.core.subject import add_matching_option, arch_name
+from lib.core.subject import add_matching_option, add_precision_option, arch_name
 from lib.files import UserError
 from lib.tracker.live import LiveTracker, load
 from lib.tracker.player import THRESHOLD
@@ -17,6 +17,7 @@ def add_tracker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", type=arch_name, help="SiamRPNRes22 ..., checks the weights; list shows all")
     parser.add_argument("--resume", help="weights (default: the best shipped model)")
     add_matching_option(parser)
+    add_precision_option(parser)
     parser.add_argument(
         "--hyper", nargs="+", metavar="K=V", help="hyper-parameters, name=value ..; or a test YAML and a data set in it"
     )
@@ -28,7 +29,8 @@ def tracker_from(args: argparse.Namespace) -> LiveTracker:
     """The tracker that the command line asks for."""
     hyper = None if args.hyper is None else read_hyper(args.hyper)
     prepare_process()
-    return load(args.resume, arch=args.arch, matching=args.matching, hyper=hyper, device=args.device)
+    told = {"arch": args.arch, "matching": args.matching, "device": args.device, "precision": args.precision}
+    return load(args.resume, hyper=hyper, **told)
 
 
 def need_display(otherwise: str) -> None:

@@ -23,7 +23,7 @@ from lib.models import zoo
 from lib.models.graphs import open_model, weight_files
 from lib.models.siamse import MATCHINGS
 from lib.models.weights import LoadedModel
-from lib.tracker.family import Family
+from lib.tracker.family import PRECISIONS, Family
 
 PUBLISHED = Path(__file__).parents[2] / "experiments" / "test"
 SAME_SEQUENCES = {"VOT2018": "VOT2017"}  # published hyper-parameters of the second serve the first
@@ -43,6 +43,7 @@ class Subject:
     cls_type: str | None = None
     anchors: int | None = None
     matching: str | None = None  # takes the place of the weights' own
+    precision: str = "fp32"  # of the network
 
     def stage(self, device: torch.device) -> Stage:
         stage = _stage(self.dataset, self.root, self.max_frames, self.slots, device)
@@ -53,12 +54,15 @@ class Subject:
         """The trackers of the weights, and what their file holds."""
         path = Path(self.weights)
         changed = max((file.stat().st_mtime_ns for file in weight_files(path) if file.is_file()), default=0)
-        told = self.arch, self.cls_type, self.anchors, self.matching
+        told = self.arch, self.cls_type, self.anchors, self.matching, self.precision
         return _family(self.weights, changed, *told, device)
 
     def results(self, root: str | Path, tracker: str) -> Path:
         """Folder of result files; the first frames of a set are another set than the whole of it."""
-        return Path(root) / (self.dataset + (f"-first{self.max_frames}" if self.max_frames else "")) / tracker
+        name = Path(self.dataset).name  # of a path its last part
+        name += f"-first{self.max_frames}" if self.max_frames else ""
+        suffix = "" if self.precision == "fp32" else f"-{self.precision}"
+        return Path(root) / name / (tracker + suffix) if tracker else Path(root) / (name + suffix)
 
 
 @lru_cache(maxsize=1)
@@ -74,11 +78,13 @@ def _family(
     cls_type: str | None,
     anchors: int | None,
     matching: str | None,
+    precision: str,
     device: torch.device,
 ) -> tuple[Family, LoadedModel]:
     loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors, matching=matching)
     model = loaded.model.fuse().to(device)
-    return Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping), loaded
+    told: dict[str, Any] = {"scales": loaded.scales, "mapping": loaded.mapping, "precision": precision}
+    return Family(model, ratios=loaded.ratios or None, **told), loaded
 
 
 # -------------------------------------------------------------------------------------------------- the command line
@@ -92,6 +98,7 @@ def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
     parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
     parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
     add_matching_option(parser)
+    add_precision_option(parser)
     parser.add_argument("--max_frames", type=count, help="only the first so many frames of each sequence")
     parser.add_argument("--slots", type=count, default=16, help="sequences at once (default: %(default)s)")
     parser.add_argument("--threads", type=count, help="processes: one a GPU, at most one a core (default: all GPUs; 4)")
@@ -101,6 +108,11 @@ def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
 
 def add_matching_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--matching", choices=MATCHINGS, help="of SE-SiamFC (default: that of the weights, or corr)")
+
+
+def add_precision_option(parser: argparse.ArgumentParser) -> None:
+    what = "of the network: bf16 is faster on GPUs and CPUs that have it, fp16 on GPUs (default: %(default)s)"
+    parser.add_argument("--precision", default="fp32", choices=tuple(PRECISIONS), help=what)
 
 
 def add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +141,7 @@ def subject_of(args: argparse.Namespace, weights: str | Path | None, places: Seq
         raise UserError("weights must be named, none were: give --resume FILE")
     arch = args.arch or (model_of_test(args.cfg) if getattr(args, "cfg", None) else None)
     told = {"arch": arch, "cls_type": args.cls_type, "anchors": args.anchor_nums if "RPN" in (arch or "RPN") else None}
-    told["matching"] = args.matching
+    told |= {"matching": args.matching, "precision": args.precision}
     memory = int(SHARE * free_memory(places[0]) / list(places).count(places[0]))
     return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, memory, **told)
 

@@ -83,7 +83,8 @@ class UpChannelHead(nn.Module):
 
     def match(self, kernels: tuple[Tensor, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
         cls, reg = kernels
-        return xcorr(cls, self.search_cls(features)), self.adjust(xcorr(reg, self.search_reg(features)))
+        offsets = xcorr(reg, self.search_reg(features)).to(self.adjust.weight.dtype)
+        return xcorr(cls, self.search_cls(features)), self.adjust(offsets)
 
     def fused(self) -> "UpChannelHead":
         head: Any = copy.deepcopy(self)

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+HALVES = (torch.bfloat16, torch.float16)
+
 
 def xcorr(kernels: Tensor, features: Tensor) -> Tensor:
     """Slide each slot's K kernels over its S feature maps, summing over channels.
@@ -25,6 +27,8 @@ def xcorr(kernels: Tensor, features: Tensor) -> Tensor:
     added up shifted by (u, v), which is what ``fold`` does with flipped kernels. That is up to ten times faster on
     CPUs than a grouped convolution, whose groups would have as few as one output channel.
     """
+    if features.dtype in HALVES:  # of rounded sums many would be the highest
+        kernels, features = kernels.float(), features.float()
     slots, count, channels, h, w = kernels.shape
     rows, _, height, width = features.shape
     flipped = kernels.flip(-2, -1).reshape(slots, 1, count, channels, h * w)

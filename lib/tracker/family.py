@@ -1,9 +1,11 @@
 """A model's trackers: one for each side of the search image, and how hyper-parameters choose among them."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lib.files import UserError
@@ -11,6 +13,7 @@ from lib.tracker.siamfc import SiamFCParams, SiamFCTracker
 from lib.tracker.siamrpn import SiamRPNParams, SiamRPNTracker
 from lib.tracker.state import device_of
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # of the network alone
 SMALL_TARGET = 0.004  # share of the image below which SiamRPN may search a larger window
 SEARCHED = ("instance_size", "small_sz", "big_sz")  # hyper-parameters that choose the side of the search image
 SIDES = {*SEARCHED, "exemplar_size", "score_size"}  # and those that choose the other sides of a SiamFC
@@ -37,10 +40,11 @@ class Family:
         mapping: str = "sigmoid",
         engine: str | None = None,
         slots_at_once: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         """``ratios`` and ``scales`` of the anchors make it SiamRPN; ``mapping`` of logits to scores; ``engine`` of the
         crop, by default cv2 on the CPU and torch elsewhere."""
-        self.model = model.eval()
+        self.model = in_precision(model.eval(), precision)
         self.device = device_of(model)
         on_cpu = self.device.type == "cpu"
         self.options: dict[str, Any] = {
@@ -98,3 +102,20 @@ class Family:
             small = box[2] * box[3] / (image[0] * image[1]) < SMALL_TARGET
             instance = int(hyper.get("big_sz" if small else "small_sz", instance))
         return self._with(instance, hyper)
+
+
+def in_precision(model: Any, precision: str) -> Any:
+    """``model`` computing in fp32, bf16 or fp16. Crops, boxes and the sums of a response keep theirs."""
+    if precision not in PRECISIONS:
+        raise UserError(f"a precision must be one of {', '.join(PRECISIONS)}, got {precision}: choose one")
+    if precision == "fp32":
+        return model
+    device = device_of(model)
+    if not hasattr(model, "backbone"):
+        raise UserError(f"exported graphs have their own precision, not {precision}: name the weights they came from")
+    if device.type == "cpu" and precision == "fp16":
+        raise UserError("fp16 is for GPUs, this is a CPU: choose bf16 or fp32")
+    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        print("this CPU has no bfloat16 arithmetic: going on in fp32, which is faster here", file=sys.stderr)
+        return model
+    return model.to(PRECISIONS[precision])

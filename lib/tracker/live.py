@@ -44,6 +44,7 @@ def load(
     hyper: Mapping[str, float] | None = None,
     device: str = "auto",
     fuse: bool = True,
+    precision: str = "fp32",
 ) -> "LiveTracker":
     """A tracker with these weights: a checkpoint of ours, a published file, or NAME.onnx, graphs that export.py made.
 
@@ -51,12 +52,12 @@ def load(
     hyper-parameters by name; without them those that were tuned for the weights and lie with them, otherwise the
     paper's. ``device``: auto, cpu, cuda, cuda:1, mps. ``matching`` of an SE-SiamFC: corr, greedypw.
     ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
+    ``precision`` of the network: fp32, bf16, fp16.
     """
     loaded = open_model(SHIPPED if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model
-    family = Family(
-        model.to(_device(device)), ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping
-    )
+    told: dict[str, Any] = {"scales": loaded.scales, "mapping": loaded.mapping, "precision": precision}
+    family = Family(model.to(_device(device)), ratios=loaded.ratios or None, **told)
     return LiveTracker(family, loaded.hyper if hyper is None else hyper)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from lib.evaluation import protocols
 from lib.evaluation.sequences import Sequence
+from lib.files import UserError
 from lib.geometry.crop import Frames
 from lib.models.zoo import build
 from lib.tracker.family import Family
@@ -162,3 +163,24 @@ def test_a_frame_that_vanished_is_named(tmp_path):
     video.frames[5].unlink()
     with pytest.raises(ValueError, match=r"0005\.png does not exist"):
         _run(StillTracker(), [Sequence(name="gone", frames=video.frames, truth=video.truth)], [{}], slots=1)
+
+
+@pytest.mark.parametrize(("arch", "ratios"), [("SiamFCRes22", None), ("SiamRPNRes22", (0.33, 0.5, 1, 2, 3))])
+def test_half_precision_follows_closely(videos, arch, ratios):
+    """Boxes of a step differ by little, and scores are not rounded to the three digits of bfloat16."""
+    frames = Frames.pack([read_image(video.frames[0]) for video in videos])
+    boxes = torch.from_numpy(np.stack([video.start(0) for video in videos]))
+    states = []
+    for precision in ("fp32", "bf16"):
+        family = Family(small_model(arch).fuse(), ratios=ratios, precision=precision)
+        state = family.at(255).init(frames, boxes, join(*[family.row({})] * len(videos)))
+        states.append(family.at(255).step(state, frames)[0])
+    assert next(family.model.parameters()).dtype in (torch.bfloat16, torch.float32)  # as the CPU has it
+    assert (states[0].box - states[1].box).abs().max() < 8
+    assert states[1].box.dtype == torch.float64 and states[1].score.isfinite().all()
+
+
+@pytest.mark.parametrize(("precision", "said"), [("fp16", "fp16 is for GPUs"), ("int4", "one of fp32, bf16, fp16")])
+def test_a_precision_that_cannot_be(precision, said):
+    with pytest.raises(UserError, match=said):
+        Family(small_model(), precision=precision)
