@@ -316,7 +316,9 @@ def table_of(stage: Stage, folder: Path, plan: Plan) -> str:
     """What came out, with intervals; or where to have it scored."""
     lines = [seen_of(stage, folder, plan)] if plan.protocol == "real_time" else []
     if not boards.has_truth(stage.videos):
-        lines.append(f"{stage.name} has its boxes on a server: upload the texts of this folder, zipped")
+        lines.append(
+            "no score, only first boxes are given: a benchmark's server takes the texts of this folder, zipped"
+        )
     elif plan.protocol in ("one_pass", "reset") and not plan.layout.home and not plan.repetitions:
         lines.append(terminal_table([table_row(folder.name, score(stage, stage.read(folder)))]))
     else:

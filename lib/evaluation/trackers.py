@@ -206,9 +206,9 @@ def find(folder: str | Path, dataset: str, patterns: str = "*", start: int = 0, 
     """Folders of the trackers whose name matches one of ``patterns`` (commas between), ``start`` to before ``end``.
 
     Results on a part of a larger data set (OTB2013 of OTB2015) may lie under the larger one's name; ``folder`` may
-    also be the data set's folder itself, or a tracker's.
+    also be the data set's folder itself, or a tracker's. Of a data set that is a path the last part counts.
     """
-    root = Path(folder).expanduser()
+    root, dataset = Path(folder).expanduser(), Path(dataset).name
     there = {letters(name): root / name for name in reversed(_subfolders(root))}
     named = [letters(name) for name in spellings(dataset)]
     places = [there[name] for name in named if name in there]

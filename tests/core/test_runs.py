@@ -223,7 +223,7 @@ def test_truth_that_is_held_back(tmp_path, stage_of):
         each.truth[1:] = np.nan
     plan = Plan("one_pass", "otb")
     record(stage, Reader(), {}, tmp_path / "r", plan, quiet=True)
-    assert "has its boxes on a server" in runs.table_of(stage, tmp_path / "r", plan)
+    assert "no score, only first boxes are given" in runs.table_of(stage, tmp_path / "r", plan)
 
 
 def test_from_the_command_line(tmp_path, monkeypatch, capsys):

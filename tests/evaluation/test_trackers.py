@@ -78,6 +78,11 @@ def test_finding_trackers(tmp_path):
         names(tmp_path / "nowhere", "OTB2015")
 
 
+def test_a_data_set_that_is_a_path(tmp_path):
+    (tmp_path / "walk/T").mkdir(parents=True)
+    assert trackers.find(tmp_path, "/data/mine/walk") == [tmp_path / "walk/T"]
+
+
 def test_results_without_a_folder_for_the_data_set(tmp_path):
     for place in ("A/Deer.txt", "B/seq/seq_001.txt", "C/baseline/bag/bag_001.txt", "notes/readme.md"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)

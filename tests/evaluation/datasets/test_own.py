@@ -42,6 +42,9 @@ def test_the_data_set_is_one_sequence_or_a_path(tmp_path, monkeypatch):
     (walk,) = load(str(tmp_path / "walk"))
     assert walk.name == "walk" and len(walk.frames) == 2
     assert load("./walk", "elsewhere")[0].name == "walk"
+    put(tmp_path / "run/img", 2)
+    (tmp_path / "run/boxes.txt").write_text(ROWS)
+    assert [(s.name, len(s.frames)) for s in load(str(tmp_path / "run"))] == [("run", 2)]
 
 
 def write_video(path, frames=5):
@@ -61,6 +64,10 @@ def test_video(tmp_path, capsys):
     grey = [int(cv2.imread(str(path)).mean()) for path in walk.frames]
     assert len(grey) == 4 and np.abs(np.array(grey) - [0, 40, 80, 120]).max() <= 2
     assert walk.image_size() == (32, 24)
+    (tmp_path / "Own/walk.txt").write_text("1,2,3,4\n")
+    (start,) = load("Own", tmp_path)  # of a start alone all frames are tracked
+    assert len(start) == len(start.frames) == 5 and np.isnan(start.truth[1:]).all()
+    (tmp_path / "Own/walk.txt").write_text("0,1,2,3,4\n3,2,2,3,4\n")
     again = load("walk.avi", tmp_path / "Own")[0]
     assert again.frames == walk.frames and capsys.readouterr().err == ""
     assert sorted(path.name for path in (tmp_path / "Own").iterdir()) == ["walk.avi", "walk.frames", "walk.txt"]
