@@ -22,8 +22,8 @@ from lib.images import read_image
 Array = NDArray[np.float64]
 SIDE = 480  # of a frame, pixels
 ROOM = 0.22  # of the frame, that the target's centre keeps from the border
-STEP = 7.0  # pixels a frame, standard deviation of the walk along x and y
-ZOOM = 0.03  # standard deviation of the logarithm of the size's change from frame to frame
+STEP, TAIL = 4.0, 3  # pixels a frame along x and y: Student's t of few degrees, small moves and now and then a leap
+ZOOM = 0.01  # standard deviation of the logarithm of the size's change from frame to frame, as in real videos
 ZOOM_LIMITS = (0.6, 1.5)  # size of the crop in the frame
 
 
@@ -52,7 +52,7 @@ def write_walks(index: Index, videos: list[str], folder: Path, *, seed: int = 0,
 def walk(frames: int, rng: np.random.Generator) -> Array:
     """(T, 3) x, y of the target's centre and zoom of the crop; reflected at the limits."""
     start = rng.uniform(ROOM, 1 - ROOM, 2) * SIDE
-    x, y = (start + np.cumsum(rng.normal(0, STEP, (frames, 2)), 0)).T
+    x, y = (start + np.cumsum(STEP * rng.standard_t(TAIL, (frames, 2)), 0)).T
     low, high = (math.log(limit) for limit in ZOOM_LIMITS)
     zoom = np.cumsum(rng.normal(0, ZOOM, frames))
     inside = _reflect(np.stack([x, y]), ROOM * SIDE, (1 - ROOM) * SIDE)

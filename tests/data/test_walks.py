@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lib.data.index import CropSet, build_index
-from lib.data.walks import ROOM, SIDE, ZOOM_LIMITS, place, walk, write_walks
+from lib.data.walks import ROOM, SIDE, STEP, ZOOM_LIMITS, place, walk, write_walks
 from lib.evaluation.datasets import load
 from lib.files import UserError
 from lib.images import read_image
@@ -53,7 +53,7 @@ def test_walks_stay_inside_and_move():
     assert ROOM * SIDE <= centre.min() and centre.max() <= (1 - ROOM) * SIDE
     assert zoom.min() >= ZOOM_LIMITS[0] - 1e-9 and zoom.max() <= ZOOM_LIMITS[1] + 1e-9
     steps = np.abs(np.diff(centre, axis=1))
-    assert 4 < np.median(steps) < 6 and steps.max() < 40  # .67 of the standard deviation
+    assert 0.7 * STEP < np.median(steps) < 0.8 * STEP and steps.max() > 6 * STEP  # .765 for three degrees
 
 
 def test_the_crop_is_placed_by_its_middle():

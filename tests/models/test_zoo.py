@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lib.core.calibrate import calibrate
+from lib.data.batches import Batch
 from lib.files import UserError
 from lib.losses.classification import logistic
 from lib.losses.regression import weighted_l1
@@ -22,6 +24,7 @@ from lib.tracker.family import Family
 from lib.tracker.live import LiveTracker
 
 WIDTH, PAIRS, CELLS, ANCHORS, STEPS, FRAMES = 0.25, 2, 7, 5, 20, 20
+LR = 1e-2
 
 
 def scene() -> tuple[Tensor, Tensor]:
@@ -47,8 +50,8 @@ def loss(prediction: Tensor | tuple[Tensor, Tensor]) -> Tensor:
 
 def train(model: nn.Module, steps: int) -> list[float]:
     z, x = scene()
-    lr = 1e-3 if hasattr(model, "connect_model") else 3e-3
-    optimiser = torch.optim.SGD(model.train().parameters(), lr=lr, momentum=0.9)
+    calibrate(model, Batch(z, x, torch.zeros(0)))  # as every training begins
+    optimiser = torch.optim.SGD(model.train().parameters(), lr=LR, momentum=0.9)
     losses = []
     for _ in range(steps):
         value = loss(model(z, x))
