@@ -50,7 +50,8 @@ def main() -> None:
         for name, fault in FAULTS.items():
             if not args.only or any(word in name for word in args.only):
                 try:
-                    others[name] = {"status": (found := fault(job, whole))[0], "line": found[1]}
+                    status, line = fault(job, whole)
+                    others[name] = {"status": status, "line": line.replace(f"{job.root}/", "")}
                 except Skip as reason:
                     others[name] = {"skipped": str(reason)}
                 except (ValueError, TimeoutError) as error:

@@ -15,6 +15,7 @@ from lib.core.checkpoint import checkpoint_path, epochs_on_disk, load_checkpoint
 from lib.core.config import hyper_to_yaml, load_train
 from lib.core.device import choose_device
 from lib.core.lock import locked, same_run
+from lib.core.provenance import provenance
 from lib.core.scoring import HEADLINE, Scores, Stage, score
 from lib.core.settings import TrainSettings, cautions
 from lib.core.summary import Outcome, write_report
@@ -204,6 +205,25 @@ class Job:
         names = {"still box": "still", "untrained": "untrained", "trained": name, "tuned": f"{name}_tuned"}
         return {label: self.results("FINAL", folder) for label, folder in names.items()}
 
+    def weights_made(self, epoch: int, now: Mapping[str, str]) -> dict[str, str]:
+        """What the checkpoint says of its training, where that is not what holds now."""
+        told = load_checkpoint(checkpoint_path(self.settings.CHECKPOINT_DIR, epoch)).get("provenance", {})
+        return {
+            name if name not in now else f"{name}, of the weights": text
+            for name, text in told.items()
+            if now.get(name) != text
+        }
+
+    def data(self) -> dict[str, str]:
+        """Counts of the test sets by the settings' block."""
+        settings, counts = self.settings, {}
+        for block in ("TEST", "TUNE", "FINAL"):
+            if block == "FINAL" or getattr(settings, block).ISTRUE:
+                stage = self.stage(block)
+                frames = sum(map(len, stage.videos))
+                counts[block] = f"{stage.name}: {len(stage.videos)} sequences, {frames} frames"
+        return counts
+
     def report(self) -> Outcome:
         """Write the report from what is on disk; stages that are not done yet are left out of it."""
         settings, epochs = self.settings, {}
@@ -213,9 +233,10 @@ class Job:
                 folder = self.results("TEST", f"{settings.TRAIN.MODEL}_e{epoch}")
                 if stage.is_whole(folder):
                     epochs[epoch] = score(stage, stage.read(folder))
-        finals, chosen, search = {}, None, None
+        finals, chosen, search, made = {}, None, None, provenance(settings)
         if epochs or epochs_on_disk(settings.CHECKPOINT_DIR):
             chosen = self.choose(epochs)
+            made |= self.weights_made(chosen, made)
             stage = self.stage("FINAL")
             folders = self.final_folders(chosen)
             finals = {label: stage.read(folder) for label, folder in folders.items() if stage.is_whole(folder)}
@@ -231,4 +252,5 @@ class Job:
             stage=self.stage("FINAL"),
             search=search,
             tuned_by=tuned_by,
+            made=made | {f"data, {name}": told for name, told in self.data().items()},
         )

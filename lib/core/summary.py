@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.core.config import to_yaml
-from lib.core.provenance import provenance
 from lib.core.scoring import HEADLINE, NAMES, Scores, Stage, behind, score
 from lib.core.settings import TrainSettings, cautions
 from lib.core.train import read_log
@@ -34,15 +33,16 @@ def write_report(
     stage: Stage,
     search: Search | None,
     tuned_by: str,
+    made: Mapping[str, str],
 ) -> "Outcome":
-    """Score the final rows {tracker: [(T, 4) of each video]} and write report.html."""
+    """Score the final rows {tracker: [(T, 4) of each video]} and write report.html; ``made``: how, by name."""
     scores = {name: score(stage, rows) for name, rows in finals.items()}
     headline = HEADLINE[stage.kind]
     rows = table_rows(scores)
     page = report.Report(
         title=f"{settings.TRAIN.MODEL} on {settings.final_data}",
         created=time.strftime("%Y-%m-%d %H:%M"),
-        provenance=provenance(settings),
+        provenance=made,
         settings_yaml=to_yaml(settings),
         warnings=cautions(settings),
         rows=rows,

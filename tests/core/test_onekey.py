@@ -68,6 +68,10 @@ def test_everything_is_there(whole):
     page = (output / "report.html").read_text()
     assert "SiamFCRes22" in settings_from_html(page) and page.count("<svg") >= 4 and "data:image/jpeg" in page
     assert json.loads((output / "state.json").read_text())["stage"] == "done"
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
+    assert facts["seed"] == "0" and {"commit", "python", "torch", "numpy"} <= facts.keys()
+    assert (facts["crops"], facts["pairs an epoch"]) == ("8", "6")
+    assert facts["data, FINAL"] == "report: 2 sequences, 8 frames" and facts["data, TEST"] == facts["data, TUNE"]
     assert (output / "tuned.yaml").is_file() and list((output / "tensorboard").iterdir())
     rows = [json.loads(line) for line in (output / "train.jsonl").read_text().splitlines()]
     assert [(row["epoch"], row["step"]) for row in rows] == [(e, s) for e in (1, 2) for s in (1, 2, 3)]
