@@ -26,6 +26,7 @@ from lib.core.subject import Subject, add_options, add_result_options, home_of, 
 from lib.core.summary import table_rows
 from lib.evaluation.report import terminal_table
 from lib.files import UserError, atomic_write, sweep
+from lib.models.graphs import weight_files
 
 # --------------------------------------------------------------------------------------------------------- result files
 
@@ -48,10 +49,9 @@ def begin_results(folder: Path, weights: str, hyper: Mapping[str, Any]) -> None:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file."""
+    """SHA-256 of the weights in a file, or in two graphs."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(b"".join(file.read_bytes() for file in weight_files(path))).hexdigest()
     except OSError as error:
         raise UserError(f"weights must be a readable file, {path} is not ({error.strerror}): check the path") from None
 
@@ -140,13 +140,14 @@ def score_weights(args: argparse.Namespace, family: str) -> str:
     """Track the set of the options with their weights, write result files; returns the table."""
     places = places_of(args)
     subject, home = subject_of(args, args.resume, places), home_of(places)
-    _, arch = subject.family(home)
+    _, weights = subject.family(home)
+    arch = weights.arch
     if family not in arch:
         script = "test_siamrpn.py" if "RPN" in arch else "test_siamfc.py"
         raise UserError(f"{args.resume} must be weights of a {family}, they are of {arch}: run {script}")
     stage = subject.stage(home)
     plan = plan_of(args, stage.kind)
-    hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
+    hyper = hyper_parameters(args.cfg, args.dataset, weights, stage.kind)
     name = args.name or arch + (f"_e{epoch_of(args.resume)}" if args.epoch_test else "")
     folder = subject.results(args.result_path, name)
     check_seconds(plan, stage, folder)
@@ -162,7 +163,8 @@ def checkpoints_of(folder: str | Path, start: int, end: int) -> dict[int, Path]:
     there = [epoch for epoch in epochs_on_disk(folder) if start <= epoch <= end]
     if not there:
         raise UserError(
-            f"{folder} must hold checkpoint_e{start}.pth to e{end}.pth, none is there: --checkpoint_dir DIR"
+            f"{folder} must hold checkpoint_e{start}.pth to e{end}.pth, none is there: name their folder "
+            "(--checkpoint_dir)"
         )
     if len(there) < end - start + 1:
         missing = [str(epoch) for epoch in range(start, end + 1) if epoch not in there]
@@ -175,8 +177,8 @@ def score_epochs(args: argparse.Namespace, checkpoints: Mapping[int, Path]) -> s
     places = places_of(args)
     first, home = subject_of(args, next(iter(checkpoints.values())), places), home_of(places)
     subjects = {epoch: replace(first, weights=str(path)) for epoch, path in checkpoints.items()}
-    stage, arch = first.stage(home), first.family(home)[1]
-    hyper = hyper_parameters(args.cfg, args.dataset, arch, stage.kind)
+    stage, weights = first.stage(home), first.family(home)[1]
+    arch, hyper = weights.arch, hyper_parameters(args.cfg, args.dataset, weights, stage.kind)
     tasks = {
         epoch: Task(subject, hyper, subject.results(args.result_path, f"{arch}_e{epoch}"), quiet=len(places) > 1)
         for epoch, subject in subjects.items()
