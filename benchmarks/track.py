@@ -1,11 +1,15 @@
 """Tracking speed beside the published way of computing, in one run, on the same frames, with the same boxes.
 
-python -m benchmarks.track [--video bag.avi] [--frames 31] [--slots 16] [--dtype bfloat16] [--json OUT]
+python -m benchmarks.track [--video bag.avi] [--frames 31] [--slots 1 16] [--dtype bfloat16] [--json OUT]
+
+With each: what the network's convolutions must take here at least (floor) and how many times that the best of ours
+takes (distance); OpenCV's own trackers; peak memory. --slots 1 2 4 8 16 32 --plot OUT.svg draws cost against slots.
 """
 
 import argparse
 import json
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.baseline.tracking import PublishedSiamFC, PublishedSiamRPN
+from benchmarks.floor import Machine, floor_of, machine_of
 from lib.core.device import choose_device, prepare_process
 from lib.files import UserError, atomic_write, run_script
 from lib.geometry.crop import Frames
@@ -64,16 +69,17 @@ def calm(model: Any) -> Any:
     return model
 
 
-def median_ms(step: Callable[[], Any], frames: int, repeats: int, device: torch.device) -> float:
-    """Milliseconds a frame, the median of the repeats."""
-    times = []
+def in_turns(calls: dict[Any, Callable[[], Any]], frames: int, repeats: int, device: torch.device) -> dict[Any, float]:
+    """Milliseconds a frame, the best of the repeats of each call; in turns, so that other work meets all alike."""
+    times: dict[Any, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
-        began = time.perf_counter()
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append((time.perf_counter() - began) * 1e3 / frames)
-    return float(np.median(times))
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times[name].append((time.perf_counter() - began) * 1e3 / frames)
+    return {name: min(taken) for name, taken in times.items()}
 
 
 def published(kind: type, model: Any, frames: list[np.ndarray]) -> np.ndarray:
@@ -92,25 +98,66 @@ def ours(family: Family, frames: list[Frames], slots: int) -> np.ndarray:
     return torch.stack(boxes).cpu().numpy()
 
 
-def measure(case: str, frames: list[np.ndarray], args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+def measure(
+    case: str, frames: list[np.ndarray], args: argparse.Namespace, device: torch.device, machine: Machine
+) -> dict[str, Any]:
     """One line of the table."""
     arch = case.split()[0]
     torch.manual_seed(0)
     model = calm(zoo.build(arch, **CASES[case]).eval())
     kind = PublishedSiamRPN if "RPN" in arch else PublishedSiamFC
-    peer_boxes = published(kind, model, frames)
-    peer = median_ms(lambda: published(kind, model, frames), len(frames) - 1, args.repeats, torch.device("cpu"))
     fast = model.fuse().to(device, getattr(torch, args.dtype))
     family = Family(fast, **(RPN if "RPN" in arch else {}))
-    line: dict[str, Any] = {"model": case, "published_ms": peer}
-    for slots in dict.fromkeys((1, args.slots)):
-        packs = [Frames.pack([frame] * slots, device) for frame in frames]
-        boxes = ours(family, packs, slots)
-        whole = median_ms(partial(ours, family, packs, slots), len(frames) - 1, args.repeats, device)
-        line[f"ours_{slots}_ms"] = whole / slots
-        line[f"difference_{slots}_px"] = float(np.abs(boxes - peer_boxes[:, None]).max())
+    packs = {slots: [Frames.pack([frame] * slots, device) for frame in frames] for slots in args.slots}
+    peer_boxes = published(kind, model, frames)
+    boxes = {slots: ours(family, packs[slots], slots) for slots in args.slots}
+    calls: dict[Any, Callable[[], Any]] = {"published": partial(published, kind, model, frames)}
+    calls |= {slots: partial(ours, family, packs[slots], slots) for slots in args.slots}
+    took = in_turns(calls, len(frames) - 1, args.repeats, device)
+    line: dict[str, Any] = {"model": case, "published_ms": took["published"]}
+    for slots in args.slots:
+        line[f"ours_{slots}_ms"] = took[slots] / slots
+        line[f"difference_{slots}_px"] = float(np.abs(boxes[slots] - peer_boxes[:, None]).max())
         line[f"ratio_{slots}"] = line["published_ms"] / line[f"ours_{slots}_ms"]
+    floor = floor_of(fast, machine, images=1 if "RPN" in arch else 3)
+    return line | floor.line(min(line[f"ours_{slots}_ms"] for slots in args.slots))
+
+
+def opencv(frames: list[np.ndarray], repeats: int) -> dict[str, Any]:
+    """Milliseconds a frame of OpenCV's own trackers that need no weights; a word where this OpenCV lacks one."""
+    line: dict[str, Any] = {"model": "OpenCV"}
+    box = tuple(round(v) for v in (*(START[:2] - START[2:] / 2), *START[2:]))
+    for name in ("KCF", "CSRT", "MIL"):
+        makers = (getattr(place, f"Tracker{name}_create", None) for place in (cv2, getattr(cv2, "legacy", None)))
+        maker = next((maker for maker in makers if maker), None)
+
+        def run(maker: Any = maker) -> None:
+            tracker = maker()
+            tracker.init(frames[0], box)
+            for frame in frames[1:]:
+                tracker.update(frame)
+
+        if maker is None:
+            line[f"{name}_ms"] = "absent (opencv-contrib-python has it)"
+        else:
+            line[f"{name}_ms"] = in_turns({0: run}, len(frames) - 1, repeats, torch.device("cpu"))[0]
     return line
+
+
+def plot(lines: list[dict[str, Any]], slots: list[int], path: str) -> None:
+    """Milliseconds a frame and slot against the number of slots."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for line in lines:
+        axes.plot(slots, [line[f"ours_{n}_ms"] for n in slots], marker="o", label=line["model"])
+    axes.set(
+        xscale="log", xlabel="slots", ylabel="ms a frame and slot", ylim=(0, None), xticks=slots, xticklabels=slots
+    )
+    axes.minorticks_off()
+    axes.legend(fontsize="small")
+    figure.savefig(path)
 
 
 def main() -> None:
@@ -120,7 +167,8 @@ def main() -> None:
     parser.add_argument("--case", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--frames", type=int, default=31)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--plot", help="write the cost against the number of slots here, SVG or PNG")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", help="write the figures here")
@@ -128,15 +176,23 @@ def main() -> None:
     prepare_process()
     device = choose_device(args.device)
     frames = read_frames(args.video, args.frames)
-    lines = [measure(case, frames, args, device) for case in args.case]
+    speed = machine_of(device, getattr(torch, args.dtype))
+    lines = [measure(case, frames, args, device, speed) for case in args.case]
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
     machine = {
         "device": name,
         "torch": torch.__version__,
         "dtype": args.dtype,
-        "command": " ".join(["benchmarks.track", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.track", *sys.argv[1:]]),
+        "matrix_gflops": speed.flops / 1e9,
+        "bandwidth_gb": speed.bandwidth / 1e9,
+        "peak_host_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_device_MiB": torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else 0.0,
     }
+    if args.plot:
+        plot(lines, args.slots, args.plot)
+    lines.append(opencv(frames, args.repeats))
     print(f"{name}, {args.dtype}; milliseconds a frame (and slot); difference of the boxes in px")
     for line in lines:
         print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v:22}" for k, v in line.items()))

@@ -34,7 +34,7 @@ from lib.files import atomic_write, run_script
 CASES = ("SiamFCRes22", "SiamRPNRes22")
 FILE = """\
 {family}:
-  TRAIN: {{MODEL: {model}, WIDTH: {width}, BATCH: {batch}, PAIRS: {pairs}, FREEZE_OUT: {freeze}, AMP: {amp},
+  TRAIN: {{MODEL: {model}, WIDTH: {width}, BATCH: {batch}, PAIRS: {pairs}, FREEZE_OUT: none, AMP: {amp},
     LR: 1.0e-6, LR_END: 1.0e-7, END_EPOCH: 50}}
   DATASET: {{BLUR: 0.2, CLIPS: {{PATH: '{folder}/crops', ANNOTATION: '{folder}/crops.json'}}}}
 """
@@ -111,9 +111,11 @@ def measure(arch: str, folder: Path, args: argparse.Namespace, device: torch.dev
     """One line of the table."""
     file = folder / f"{arch}.yaml"
     told: dict[str, Any] = {"family": "SIAMRPN" if "RPN" in arch else "SIAMFC", "model": arch, "folder": folder}
-    told |= {"width": args.width, "batch": args.batch, "pairs": args.batch * (args.steps + 1), "freeze": args.freeze}
+    told |= {"width": args.width, "batch": args.batch, "pairs": args.batch * (args.steps + 1)}
     file.write_text(FILE.format(amp=args.amp, **told))
     settings = load_train(file)
+    frozen = settings.TRAIN.model_copy(update={"FREEZE_OUT": args.freeze})  # of random weights, which settings forbid
+    settings = settings.model_copy(update={"TRAIN": frozen})
     index, counts = training_index(settings)
     pixels = Pixels(index, device=device)
     began = time.perf_counter()
@@ -143,7 +145,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--crops", type=int, default=64)
     parser.add_argument("--side", type=int, default=511, help="of the crops, pixels (published: 511)")
-    parser.add_argument("--freeze", default="none", help="FREEZE_OUT: none, or paper for its first stage")
+    parser.add_argument(
+        "--freeze", default="none", choices=("none", "paper"), help="FREEZE_OUT: none, or paper for its first stage"
+    )
     parser.add_argument("--workers", type=int, help="of the peer's DataLoader (default: 16 beside a GPU, else 0)")
     parser.add_argument("--amp", action="store_true", help="ours in bfloat16; the peer stays in float32")
     parser.add_argument("--device", default="auto")
