@@ -55,13 +55,14 @@ def kill_everywhere(job: Job, whole: Whole, kills: int, seed: int) -> Iterator[s
     number = 0
     while +due:
         number += 1
-        folder = job.root / f"killed{number}"
+        folder, rest = job.root / f"killed{number}", dict.fromkeys(STAGES, 1.0)  # share of a stage that is to be done
         for target in [stage for stage in STAGES for _ in range(min(IN_A_RUN, due[stage]))]:
             watch, run = Watch(folder), job.onekey(folder)
-            moment = rng.random() * whole.length(target)
+            share = rng.random() * rest[target]
+            rest[target] -= share
             if not run.until(lambda w=watch, t=target: w.reached(t)):  # type: ignore[misc]
                 break
-            landed = _kill(run, moment) and stage_of(folder)
+            landed = _kill(run, share * whole.length(target)) and stage_of(folder)
             check_whole(folder)
             if landed in due:
                 due[landed if due[landed] > 0 else max(due, key=due.__getitem__)] -= 1
