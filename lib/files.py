@@ -105,7 +105,7 @@ def run_script(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         _say(_interrupted(), 130)
         for number in handlers:  # from here on another one needs no word
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, lambda number, _: os._exit(128 + number))
         handlers.clear()
         sys.exit(128 + (received or [signal.SIGINT])[0])
     finally:

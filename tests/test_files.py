@@ -12,8 +12,9 @@ import pytest
 from lib.files import append, atomic_write, sweep
 
 SCRIPT = """
-import sys, time
+import atexit, sys, time
 from lib.files import run_script
+atexit.register(lambda: time.sleep(float(sys.argv[2])))
 def main():
     print("begun", flush=True)
     try:
@@ -51,10 +52,13 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path):
         assert caught.value.filename == "/dev/full"
 
 
-def ended_by(*signals: signal.Signals, unwinding: float) -> tuple[int, str]:
-    """Status and stderr of a script that gets signals while it works, and takes so many seconds to unwind."""
+def ended_by(*signals: signal.Signals, unwinding: float, leaving: float = 0) -> tuple[int, str]:
+    """Status and stderr of a script that gets signals while it works, and takes so many seconds to unwind and leave."""
     script = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(unwinding)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, str(unwinding), str(leaving)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert script.stdout and script.stdout.readline() == "begun\n"
     for number in signals:
@@ -68,12 +72,13 @@ def test_a_signal_ends_in_a_line_and_a_second_one_at_once(number: signal.Signals
     line = "-c: interrupted; what is on disk is complete, run again to go on\n"
     assert ended_by(number, unwinding=0) == (128 + number, line)
     assert ended_by(number, number, unwinding=600) == (128 + number, line)
+    assert ended_by(number, number, unwinding=0, leaving=600) == (128 + number, line)
 
 
 def test_an_ignored_signal_stays_ignored():
     """nohup, and a shell's &, start commands so."""
     ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{SCRIPT}".replace("sleep(60)", "sleep(1)")
-    script = subprocess.Popen([sys.executable, "-c", ignoring, "0"], stdout=subprocess.PIPE)
+    script = subprocess.Popen([sys.executable, "-c", ignoring, "0", "0"], stdout=subprocess.PIPE)
     assert script.stdout and script.stdout.readline() == b"begun\n"
     script.send_signal(signal.SIGINT)
     assert script.wait(timeout=50) == 0
