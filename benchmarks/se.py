@@ -30,7 +30,7 @@ from lib.core.device import prepare_process
 from lib.files import atomic_write, run_script
 from lib.geometry.crop import Frames
 from lib.models import zoo
-from lib.models.backbones.se_resnet import MEAN, STD
+from lib.models.backbones.se_resnet import MEAN, STD, SEResNet
 from lib.models.equivariance import equivariance_error
 from lib.models.layers.steerable import SteerableConv, scale_steps
 from lib.models.transfer import coefficients, transfer
@@ -102,7 +102,7 @@ def cpu_ms(step: Callable[[], Any]) -> float:
 def equivariance() -> dict[str, tuple[float, float, float]]:
     """Errors of CIResNet22, of SE-ResNet22 with random weights, and with weights transferred from that CIResNet22."""
     torch.manual_seed(0)
-    photographs = (data.chelsea()[20:275, 90:345], data.coffee()[60:315, 200:455])
+    photographs = (data.coffee()[30:365, 130:465], data.astronaut()[60:395, 80:415])
     images = torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2) / 255
     images = (images - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     ordinary: Any = zoo.build("SiamFCRes22").eval()
@@ -116,7 +116,34 @@ def equivariance() -> dict[str, tuple[float, float, float]]:
         "whole network": lambda net, x: net(x),
     }
     errors = {name: _errors([partial(part, net) for net in networks], images) for name, part in parts.items()}
+    errors["its maximum over scales"] = _errors([partial(_matched, net) for net in networks], images)
     return {"one layer, wide windows": _errors(_single_layers(), images, border=20)} | errors
+
+
+def _matched(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    features = network(x)
+    return features if features.dim() == 4 else features.amax(2)
+
+
+def causes() -> dict[str, float]:
+    """What makes the error of the whole network: CIResNet22, then SE-ResNet22 step by step nearer to its idea.
+
+    At an eighth of the width, random weights, one photograph.
+    """
+    image = torch.from_numpy(data.astronaut()[48:463, 48:463].copy()).permute(2, 0, 1)[None] / 255
+    image = (image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    wide: dict[str, Any] = {"width": 0.125, "sizes": (19, 15, 15)}
+    networks: dict[str, Callable[[], Any]] = {
+        "CIResNet22": lambda: zoo.build("SiamFCRes22", width=0.125).eval().backbone,  # type: ignore[union-attr]
+        "SE-ResNet22": lambda: SEResNet(width=0.125),
+        "windows that hold the filters": lambda: SEResNet(**wide),
+        "and orders up to 2 in the stem": lambda: SEResNet(**wide, effective=(3, 3, 3)),
+    }
+    errors = {}
+    for name, make in networks.items():
+        torch.manual_seed(0)
+        errors[name] = equivariance_error(make().eval(), image, border=8)
+    return errors
 
 
 def _single_layers() -> list[Any]:
@@ -166,12 +193,14 @@ def main() -> None:
     for name, (ordinary, *equivariant) in errors.items():
         shares = " ".join(f"{error:8.3f} ({error / ordinary:4.2f} of it)" for error in equivariant)
         print(f"  {name:24} {ordinary:8.3f} {shares}")
+    whys = causes()
+    print("what makes it, at an eighth of the width: " + ", ".join(f"{name} {e:.3f}" for name, e in whys.items()))
     times = speed(read_frames(args.video, args.frames), args.repeats)
     machine = f"{platform.machine()}, one thread, allocator {args.allocator}"
     print(f"{machine}: " + ", ".join(f"{name} {value:.3g}" for name, value in times.items()))
     if args.json:
         about = {"machine": machine, "torch": torch.__version__, "command": " ".join(sys.argv)}
-        content = {"about": about, "gmacs": counts, "equivariance": errors, "speed": times}
+        content = {"about": about, "gmacs": counts, "equivariance": errors, "causes": whys, "speed": times}
         atomic_write(Path(args.json), json.dumps(content, indent=1) + "\n")
 
 

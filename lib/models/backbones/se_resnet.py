@@ -25,8 +25,9 @@ class SEResNet(CIResNet):
     scales and lifts it again, while its shortcut keeps the scales.
 
     How equivariant it is: a layer whose windows hold its filters has a tenth of an ordinary layer's error. Here filters
-    of deviation 0.9, 1.26 and 1.76 have windows of 3, 3 and 5 cells, which cut them off, and the stem and the pools
-    subsample: with random weights the network's error is larger than CIResNet22's (benchmarks/se.py measures both).
+    of deviation 0.9, 1.26 and 1.76 have windows of 3, 3 and 5 cells, which cut them off; orders up to 6 in the stem are
+    too fine for the grid; and stem, pools and the maximum over three scales alone see other cells and scales after
+    scaling. With random weights the network's error is larger than CIResNet22's (benchmarks/se.py takes it apart).
     """
 
     stem_unfreezes = True  # with the last unit of stage 1

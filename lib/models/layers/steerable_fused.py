@@ -92,8 +92,8 @@ class FusedPointwise(nn.Module):
 class FusedSEUnit(nn.Module):
     """A scale-equivariant CIR bottleneck: list of S (N, C, H, W) -> list of S (N, C', H - 2, W - 2).
 
-    The last 1x1 and the shortcut's are one convolution of both inputs. ``pool``: the max-pool that follows the unit; it
-    commutes with ReLU, which has then a quarter of the cells.
+    The last 1x1 and the shortcut's are one convolution of both inputs; a shortcut without weights is added inside of
+    the convolution. ``pool``: the max-pool that follows the unit.
     """
 
     def __init__(self, unit: Any, pool: nn.Module | None = None) -> None:
@@ -110,6 +110,7 @@ class FusedSEUnit(nn.Module):
             shortcut: Any = FoldedConv(*unit.downsample)
             self.conv3.weight = constant(torch.cat([self.conv3.weight, shortcut.weight], 1))
             self.conv3.bias = constant(self.conv3.bias + shortcut.bias)
+            self.conv3.relu = not unit.last
         self.pool, self.last = pool, unit.last
 
     def forward(self, xs: Scales) -> Scales:
@@ -117,10 +118,8 @@ class FusedSEUnit(nn.Module):
         return [self._close(part, crop(x, 1)) for part, x in zip(out, xs, strict=True)]
 
     def _close(self, out: Tensor, x: Tensor) -> Tensor:
-        out = self.conv3(torch.cat([out, x], 1)) if self.joined else self.conv3(out).add_(x)
-        if self.pool is not None:
-            out = self.pool(out)
-        return out if self.last else out.relu_()
+        out = self.conv3(torch.cat([out, x], 1)) if self.joined else self.conv3.plus(out, x, relu=not self.last)
+        return out if self.pool is None else self.pool(out)
 
 
 def conv_of(weight: Tensor, stride: int = 1) -> nn.Conv2d:
