@@ -58,7 +58,7 @@ def model_options(settings: TrainSettings) -> dict[str, Any]:
     """What :func:`lib.models.zoo.build` is told beside the name."""
     train = settings.TRAIN
     if settings.FAMILY == "SIAMFC":
-        return {"width": train.WIDTH}
+        return {"width": train.WIDTH, "matching": train.MATCHING}
     anchors = {"ratios": train.ANCHORS_RATIOS, "scales": train.ANCHORS_SCALES}
     return {"width": train.WIDTH, "cls_type": train.CLS_TYPE, **anchors}
 

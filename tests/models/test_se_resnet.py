@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lib.core.config import load_train
 from lib.core.freeze import open_layers
+from lib.core.train import build_model
 from lib.files import UserError
 from lib.geometry.crop import Frames
 from lib.losses.classification import logistic
@@ -249,3 +251,10 @@ def test_the_matching_is_chosen_by_name_or_by_a_checkpoint(tmp_path: Path):
     assert open_model(tmp_path / "a.pth", matching="corr").model.matching == "corr"
     with pytest.raises(UserError, match="of SE-SiamFC's weights alone"):
         zoo.build("SiamFCRes22", width=0.125, matching="greedypw")
+
+
+def test_the_matching_is_chosen_in_a_training_file():
+    path = Path(__file__).parents[2] / "experiments" / "train" / "SESiamFC.yaml"
+    told = {"TRAIN.WIDTH": 0.125, "TRAIN.MATCHING": "greedypw"}
+    assert build_model(load_train(path, told)).matching == "greedypw"
+    assert build_model(load_train(path, {"TRAIN.WIDTH": 0.125})).matching == "corr"
