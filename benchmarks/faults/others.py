@@ -36,11 +36,16 @@ def goes_on(job: Job, folder: Path, whole: Whole, data: Path | None = None) -> N
     same_job(folder / "output", whole.folder / "output")
 
 
+def reach(run: Run, happened: Callable[[], bool]) -> None:
+    """Wait for it; the run must not end before."""
+    if not run.until(happened):
+        raise ValueError(f"{' '.join(run.words)} ended with {run.status} too early: {run.complaint}")
+
+
 @contextmanager
 def at_stage(run: Run, watch: Watch, stage: str) -> Iterator[None]:
     """Hold the run where a stage begins."""
-    if not run.until(lambda: watch.reached(stage)):
-        raise ValueError(f"{' '.join(run.words)} ended before {stage}: {run.complaint}")
+    reach(run, lambda: watch.reached(stage))
     run.send(signal.SIGSTOP)
     yield
     run.send(signal.SIGCONT)
@@ -137,7 +142,7 @@ def two_runs(job: Job, whole: Whole) -> Said:
     """A second run in the folder of a first one is refused, which goes on untouched."""
     folder = job.root / "two"
     watch, run = Watch(folder), job.onekey(folder)
-    run.until(lambda: watch.reached("train"))
+    reach(run, lambda: watch.reached("train"))
     found = said(job.onekey(folder), 2)
     ended_well(run, whole.table)
     same_job(folder / "output", whole.folder / "output")
@@ -148,7 +153,7 @@ def signalled(job: Job, whole: Whole, *numbers: signal.Signals) -> Said:
     """Signals while it trains, as from a shell."""
     folder = job.root / "-".join(number.name for number in numbers)
     watch, run = Watch(folder), job.onekey(folder, forked=False)
-    run.until(lambda: watch.reached("train"))
+    reach(run, lambda: watch.reached("train"))
     time.sleep(whole.length("train") / 2)
     for number in numbers:
         run.send(number)
@@ -165,7 +170,7 @@ def signalled_together(job: Job, whole: Whole) -> Said:
     words += ["--threads", 2, "--device", "cpu", "--result_path"]
     folder = job.root / "together"
     run = job.script([*words, folder], forked=False)
-    run.until(lambda: any(folder.rglob("test*.txt")))
+    reach(run, lambda: any(folder.rglob("test*.txt")))
     os.killpg(run.pid, signal.SIGINT)
     found = said(run, 130)
     tables = []
