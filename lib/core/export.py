@@ -32,7 +32,9 @@ def command(description: str | None) -> str:
     prepare_process()
     if not args.resume:
         raise UserError("weights must be named, none were: give --resume FILE")
-    files = files_of(args.out or Path(args.resume).with_suffix(f".{args.precision}" * (args.precision != "fp32")))
+    name = Path(args.out or Path(args.resume).with_suffix(f".{args.precision}" * (args.precision != "fp32")))
+    name = name.with_name(name.name.removesuffix(SUFFIX) + SUFFIX)
+    files = files_of(name)
     if args.resume.endswith(SUFFIX):
         raise UserError(f"graphs are made from weights, {args.resume} is a graph: name the checkpoint")
     told = {"arch": args.arch, "cls_type": args.cls_type, "anchors": args.anchor_nums, "matching": args.matching}
@@ -52,7 +54,7 @@ def command(description: str | None) -> str:
         lines.append(compare(loaded, graphs, args))
     size = sum(file.stat().st_size for file in files) / 1e6
     written = files.search.with_name(files.search.name.replace(".search.", ".{template,search}."))
-    lines.append(f"written: {written}, {size:.1f} MB; run_video.py --resume {files.search.name.replace('.search', '')}")
+    lines.append(f"written: {written}, {size:.1f} MB; run_video.py --resume {name}")
     return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ ROOM = 0.22  # of the frame, that the target's centre keeps from the border
 STEP, TAIL = 4.0, 3  # pixels a frame along x and y: Student's t of few degrees, small moves and now and then a leap
 ZOOM = 0.01  # standard deviation of the logarithm of the size's change from frame to frame, as in real videos
 ZOOM_LIMITS = (0.6, 1.5)  # size of the crop in the frame
+MOTION = {"side": SIDE, "room": ROOM, "step": STEP, "tail": TAIL, "zoom": ZOOM, "limits": ZOOM_LIMITS}
 
 
 def write_walks(index: Index, videos: list[str], folder: Path, *, seed: int = 0, quiet: bool = False) -> int:

@@ -23,7 +23,7 @@ from lib.models.weights import LoadedModel, Report, check_told, load_model
 SUFFIX = ".onnx"
 PARTS = ("template", "search")
 FACTS = ("arch", "color", "mapping", "cls_type", "ratios", "scales", "width", "template_side", "hyper", "pair")
-NEEDS = "pip install 'siamese-tracking[onnx]'"
+NEEDS = "pip install '.[onnx]'"
 
 
 @dataclass(frozen=True)

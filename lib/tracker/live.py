@@ -54,11 +54,17 @@ def load(
     ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
     ``precision`` of the network: fp32, bf16, fp16.
     """
-    loaded = open_model(SHIPPED if path is None else path, arch=arch, matching=matching)
+    loaded = open_model(_shipped() if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model
     told: dict[str, Any] = {"scales": loaded.scales, "mapping": loaded.mapping, "precision": precision}
     family = Family(model.to(_device(device)), ratios=loaded.ratios or None, **told)
     return LiveTracker(family, loaded.hyper if hyper is None else hyper)
+
+
+def _shipped() -> Path:
+    if not SHIPPED.is_file():
+        raise UserError(f"weights must be named, {SHIPPED.name} is not in snapshot/: give --resume FILE")
+    return SHIPPED
 
 
 class LiveTracker:

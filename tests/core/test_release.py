@@ -64,11 +64,20 @@ def test_without_held_back_videos_nothing_begins(recipe, tmp_path: Path):
     assert not (tmp_path / "run").exists() and not (tmp_path / "out.pth").exists()
 
 
-def test_half_precision_for_convolutions_alone():
+def test_half_precision_for_convolutions_alone_and_no_folders(monkeypatch: pytest.MonkeyPatch):
     rest = {key: key for key in ("arch", "model", "mapping", "epoch", "provenance", "settings")}
-    state = {"conv": torch.tensor([[1.0001, 2]]), "var": torch.tensor([1e6]), "steps": torch.tensor(7)}
+    state = {
+        "conv.weight": torch.tensor([[1.0001, 2]]),
+        "basis": torch.tensor([[1e-9]]),
+        "var": torch.tensor([1e6]),
+        "steps": torch.tensor(7),
+    }
+    monkeypatch.setenv("TRACKING_REFERENCE", "/my/folder")
+    rest["settings"] = "PATH: /my/folder/train"
     packed = pack({"state_dict": state, "optimizer": {}, **rest}, {"lr": 0.1})
     assert packed["hyper"] == {"lr": 0.1} and "optimizer" not in packed
-    assert packed["state_dict"]["conv"].dtype == torch.float16 and packed["state_dict"]["var"].item() == 1e6
-    with pytest.raises(UserError, match="conv is not"):
-        pack({"state_dict": {"conv": torch.tensor([[1e6]])}, **rest}, {})
+    assert packed["state_dict"]["conv.weight"].dtype == torch.float16 and packed["state_dict"]["var"].item() == 1e6
+    assert packed["state_dict"]["basis"].item() == torch.tensor(1e-9).item()
+    assert packed["settings"] == "PATH: ${TRACKING_REFERENCE}/train"
+    with pytest.raises(UserError, match=r"range of half precision, conv\.weight is not"):
+        pack({"state_dict": {"conv.weight": torch.tensor([[1e6]])}, **rest}, {})
