@@ -92,7 +92,7 @@ def test_what_onnx_has_not_is_told_in_one_line(tmp_path: Path):
 def test_packages_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str):
     of = loaded(tmp_path, "SiamFCRes16")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"{package}, which is not installed: pip install 'siamese-tracking\[onnx\]'"):
+    with pytest.raises(UserError, match=rf"{package}, which is not installed: pip install '\.\[onnx\]'"):
         export(of)
 
 
