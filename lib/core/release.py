@@ -13,7 +13,7 @@ from lib.core.config import load_test
 from lib.core.onekey import onekey
 from lib.core.settings import TrainSettings
 from lib.core.train import training_index
-from lib.data.walks import MOTION, write_walks
+from lib.data.replay import LAYOUT, write_replays
 from lib.files import UserError, atomic_write
 
 KEPT = ("arch", "model", "mapping", "epoch", "provenance", "settings")  # of a checkpoint, beside its weights
@@ -40,12 +40,12 @@ def write_held_back(settings: TrainSettings, *, quiet: bool = False) -> None:
     if not videos:
         raise UserError("a recipe must hold videos back to choose by, this one has none: name them in HELD_BACK")
     folder = Path(settings.DATASET_ROOT) / name
-    marker, told = folder / "walks.json", json.dumps({"videos": videos, **MOTION}, indent=1)
+    marker, told = folder / "made_of.json", json.dumps({"videos": videos, **LAYOUT}, indent=1)
     if not marker.is_file() or marker.read_text() != told:
         shutil.rmtree(folder, ignore_errors=True)
         whole = settings.DATASET.model_copy(update={"HELD_BACK": ()})
         index, _ = training_index(settings.model_copy(update={"DATASET": whole}))
-        write_walks(index, list(videos), folder, quiet=quiet)
+        write_replays(index, list(videos), folder, quiet=quiet)
         atomic_write(marker, told)
 
 
