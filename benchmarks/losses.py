@@ -21,6 +21,7 @@ from lib.core.release import release
 from lib.core.scoring import Scores, Stage, score
 from lib.core.subject import Subject
 from lib.core.summary import table_rows
+from lib.core.testing import begin_results
 from lib.evaluation import otb, statistics
 from lib.evaluation.datasets import load
 from lib.evaluation.report import terminal_table
@@ -64,6 +65,8 @@ def tracks(recipe: str, loss: str, seed: int, stages: list[Stage], device: torch
         )
         print(release(settings, weights), flush=True)
     family, loaded = Subject(str(weights), "").family(device)
+    for stage in stages:
+        begin_results(folder / stage.name, str(weights), loaded.hyper)
     return [stage.track_to_files(family, loaded.hyper, folder / stage.name, str(folder)) for stage in stages]
 
 
