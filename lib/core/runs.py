@@ -19,6 +19,7 @@ times are read back, so the frames that are missed are those of the first attemp
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,9 +97,13 @@ class Plan:
         """Whether one process does it all."""
         return self.timed or (self.repetitions or 1) > 1
 
-    def told(self) -> dict[str, Any]:
-        """What results of a real-time run depend on beside the weights."""
-        return {"seconds": "measured" if self.seconds is None else self.seconds, "fps": self.fps}
+    def told(self, videos: Sequence[Video]) -> dict[str, Any]:
+        """What results of a real-time run depend on beside the weights; of times in files, what they say."""
+        seconds = "measured" if self.seconds is None else given_seconds(self.seconds, videos)
+        if isinstance(seconds, Mapping):
+            each = (f"{name} {np.asarray(values).tolist()}" for name, values in seconds.items())
+            seconds = hashlib.sha256("\n".join(each).encode()).hexdigest()
+        return {"seconds": seconds, "fps": self.fps}
 
 
 # ------------------------------------------------------------------------------------------------- the command line
@@ -157,7 +162,7 @@ def check_seconds(plan: Plan, stage: Stage, folder: Path) -> None:
     if not isinstance(plan.seconds, str):
         return
     home, given = (folder / plan.layout.home).resolve(), Path(plan.seconds).resolve()
-    if home == given or given in home.parents or home in given.parents:
+    if folder.resolve() in (given, *given.parents) or given in (home, *home.parents):  # texts in there may give way
         raise UserError(
             f"--seconds must be another folder than that of the results, got {plan.seconds}: copy the times"
         )

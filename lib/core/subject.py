@@ -16,7 +16,7 @@ from lib.core.config import load_test, model_of_test
 from lib.core.parallel import devices_at_hand, places_for
 from lib.core.scoring import Stage
 from lib.data.pixels import SHARE, free_memory
-from lib.evaluation.datasets import load
+from lib.evaluation.datasets import load, place
 from lib.evaluation.names import canonical
 from lib.files import UserError
 from lib.models import zoo
@@ -57,11 +57,20 @@ class Subject:
         told = self.arch, self.cls_type, self.anchors, self.matching, self.precision
         return _family(self.weights, changed, *told, device)
 
+    def departures(self) -> dict[str, str]:
+        """What a tracker does otherwise than its weights alone would."""
+        told = {"matching": self.matching, "precision": None if self.precision == "fp32" else self.precision}
+        return {name: value for name, value in told.items() if value}
+
+    def place(self) -> Path:
+        """Where the test set lies: two of one name are two sets."""
+        return place(self.dataset, self.root)
+
     def results(self, root: str | Path, tracker: str) -> Path:
         """Folder of result files; the first frames of a set are another set than the whole of it."""
         name = Path(self.dataset).name  # of a path its last part
         name += f"-first{self.max_frames}" if self.max_frames else ""
-        suffix = "" if self.precision == "fp32" else f"-{self.precision}"
+        suffix = "".join(f"-{value}" for value in self.departures().values())
         return Path(root) / name / (tracker + suffix) if tracker else Path(root) / (name + suffix)
 
 

@@ -31,18 +31,19 @@ from lib.models.graphs import weight_files
 # --------------------------------------------------------------------------------------------------------- result files
 
 
-def begin_results(folder: Path, weights: str, hyper: Mapping[str, Any]) -> None:
-    """Make ``folder`` hold results of these weights and hyper-parameters alone. Older ones of ours give way."""
+def begin_results(folder: Path, subject: Subject, hyper: Mapping[str, Any]) -> None:
+    """Make ``folder`` hold results of these weights, data and hyper-parameters alone. Older ones of ours give way."""
     sweep(folder)
     marker = folder / "tracker.json"
-    told = json.dumps({"weights": digest(weights), "hyper": dict(sorted(hyper.items()))}, indent=1)
+    of = {"weights": digest(subject.weights), "data": str(subject.place()), "hyper": dict(sorted(hyper.items()))}
+    told = json.dumps(of, indent=1)
     texts = [*folder.rglob("*.txt"), *folder.rglob("*_confidence.value")]
     if marker.is_file() and marker.read_text() == told:
         return
     if texts and not marker.is_file():
         raise UserError(f"{folder} holds results that are not of this program: give another --name, or move them away")
     if texts:
-        print(f"{folder}: results of other weights, hyper-parameters or times are replaced")
+        print(f"{folder}: results of other weights, data, hyper-parameters or times are replaced")
     for text in texts:
         text.unlink()
     atomic_write(marker, told)
@@ -151,9 +152,9 @@ def score_weights(args: argparse.Namespace, family: str) -> str:
     name = args.name or arch + (f"_e{epoch_of(args.resume)}" if args.epoch_test else "")
     folder = subject.results(args.result_path, name)
     check_seconds(plan, stage, folder)
-    begin_results(folder, subject.weights, hyper)
+    begin_results(folder, subject, hyper)
     if plan.protocol == "real_time":
-        begin_results(folder / plan.layout.home, subject.weights, hyper | plan.told())
+        begin_results(folder / plan.layout.home, subject, hyper | plan.told(stage.videos))
     track(subject, hyper, folder, places[:1] if plan.alone else places, plan)
     return f"{table_of(stage, folder, plan)}\nresults: {folder / plan.layout.home}"
 
@@ -184,7 +185,7 @@ def score_epochs(args: argparse.Namespace, checkpoints: Mapping[int, Path]) -> s
         for epoch, subject in subjects.items()
     }
     for task in tasks.values():
-        begin_results(task.folder, task.subject.weights, hyper)
+        begin_results(task.folder, task.subject, hyper)
     run_all(track_task, list(tasks.values()), places, args.dataset, "epoch")
     scores = {epoch: score(stage, stage.read(task.folder)) for epoch, task in tasks.items()}
     headline = HEADLINE[stage.kind]

@@ -58,7 +58,8 @@ def tune(args: argparse.Namespace, method: str) -> str:
             args.storage or out / "tune.db",
             f"{loaded.arch} {weights} on {set_name} by {method}",
             space=search_space(family.is_rpn, method, search_sides=args.dataset.upper() in SEARCHED_SIDES),
-            subject={"data": args.dataset, "frames": args.max_frames, "weights": weights, "method": method},
+            subject={"data": args.dataset, "frames": args.max_frames, "weights": weights, "method": method}
+            | subject.departures(),
             seed=args.seed,
             batch=args.batch,
         )
@@ -68,7 +69,8 @@ def tune(args: argparse.Namespace, method: str) -> str:
         atomic_write(file, hyper_to_yaml({args.dataset: best.params}))
     script = "test_siamrpn.py" if family.is_rpn else "test_siamfc.py"
     where = f"--dataset {args.dataset} --dataset_root {args.dataset_root}"
-    use = f"python siamese_tracking/{script} --resume {subject.weights} {where} --cfg {file}"
+    how = "".join(f" --{name} {value}" for name, value in subject.departures().items())
+    use = f"python siamese_tracking/{script} --resume {subject.weights} {where} --cfg {file}{how}"
     return f"{found(search, best, NAMES[HEADLINE[stage.kind]])}\nwritten: {file}\nuse it: {use}"
 
 

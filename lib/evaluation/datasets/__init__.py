@@ -33,7 +33,7 @@ from lib.evaluation.facts import OTB_ATTRIBUTES, VOT_SIZES
 from lib.evaluation.sequences import Sequence
 from lib.files import UserError
 
-__all__ = ["load"]
+__all__ = ["load", "place"]
 
 OF_KNOWN_SIZE = ("VOT2017", "VOT2018", "VOT2019")
 
@@ -108,6 +108,13 @@ def _from_disk(name: str, root: Path, max_frames: int | None, images_needed: boo
         f"data set {name} must lie at {root / name} or be listed by {root / name}.json; {root} holds: "
         f"{has or 'nothing'}; put it there, or name its folder (--dataset_root; DATASET_ROOT in a training file)"
     )
+
+
+def place(name: str, root: str | Path = "dataset") -> Path:
+    """Where :func:`load` looks for a data set, as an absolute path: under ``root``, else where ``name`` is a path."""
+    root, path = Path(root).expanduser(), Path(name).expanduser()
+    in_root = (child(root, each, f"{each}.json") for each in names.spellings(name))
+    return (root / name if any(in_root) or not path.exists() else path).resolve()
 
 
 def _is_named(root: Path, name: str) -> bool:
