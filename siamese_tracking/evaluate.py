@@ -13,7 +13,7 @@ from lib.core.device import prepare_process
 from lib.core.evaluation_args import evaluate_parser, interval_of, write_outputs
 from lib.evaluation import conventions
 from lib.evaluation.archives import unpacked
-from lib.evaluation.boards import board_of, legend
+from lib.evaluation.boards import UNSUPERVISED, board_of, legend
 from lib.evaluation.datasets import load
 from lib.evaluation.facts import COUNTS
 from lib.evaluation.names import canonical
@@ -43,8 +43,9 @@ def main() -> None:
         )
     protocol = conventions.protocol(o.dataset, kind(sequences), o.experiment)
     convention = o.convention or f"{conventions.default(o.dataset, protocol)} (default)"
+    told = "without restarts" if protocol == "reset" and o.experiment == UNSUPERVISED else protocol
     of = f" of {COUNTS[canonical(o.dataset)]}" if COUNTS.get(canonical(o.dataset), 0) > len(sequences) else ""
-    print(f"{o.dataset}, {len(sequences)}{of} sequences, {protocol}, convention {convention}\n{board.table()}")
+    print(f"{o.dataset}, {len(sequences)}{of} sequences, {told}, convention {convention}\n{board.table()}")
     print(legend(board))
     if o.attributes:
         known = board.attribute_table() if board.attributes else "the annotation marks none"

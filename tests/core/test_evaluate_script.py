@@ -122,6 +122,14 @@ def test_vot(evaluate, tmp_path):
     assert evaluate(*words, "--interval", "density", "--convention", "vot").status == 0
 
 
+def test_vot_without_restarts(evaluate, tmp_path):
+    reset(tmp_path)
+    (tmp_path / "VOT2018/T/baseline").rename(tmp_path / "VOT2018/T/unsupervised")
+    done = evaluate(".", "--dataset", "VOT2018", "--truth", "truth.json", "--experiment", "unsupervised")
+    assert done.status == 0 and "sequences, without restarts, convention pysot (default)\n" in done.out
+    assert "average overlap without restarts" in done.out and "reset" not in done.out
+
+
 def test_a_bad_file_is_named_and_the_rest_scored(evaluate, tmp_path):
     one_pass(tmp_path, "Mine")
     (tmp_path / "Mine/poor/b-2.txt").write_text("1,2,3,4\n1,2,three,4\n")
