@@ -1,12 +1,15 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)  # tests run in as many processes as there are cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job; scripts that are tested inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
