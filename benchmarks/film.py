@@ -26,7 +26,7 @@ def main() -> None:
     """A row a sequence, frames at equal distances."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", help="weights (default: the best shipped model)")
-    parser.add_argument("--sequences", nargs="+", default=["test02", "test05", "test07"])
+    parser.add_argument("--sequences", nargs="+", default=["test03", "test04", "test08"])
     parser.add_argument("--out", default="snapshot/film.jpg", help="default: %(default)s")
     args = parser.parse_args()
     prepare_process()
