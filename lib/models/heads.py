@@ -8,12 +8,13 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.files import UserError
 from lib.models.layers.cir import initialise, scaled
 from lib.models.layers.folded import FoldedConv
-from lib.models.xcorr import depthwise_xcorr, xcorr
+from lib.models.xcorr import HALVES, depthwise_xcorr, xcorr
 
 SCORES = {"thinner": 1, "thicker": 2}  # class channels of an anchor
 WIDTHS = {"thinner": 256, "thicker": 512}  # O of the published up-channel heads
@@ -142,7 +143,13 @@ class DepthwiseBranch(nn.Module):
         )
 
     def forward(self, kernel: Tensor, features: Tensor) -> Tensor:
-        return self.head(depthwise_xcorr(kernel, self.search(features)))
+        layers: list[Any] = list(self.head)
+        hidden, closing = depthwise_xcorr(kernel, self.search(features)), layers.pop()
+        for layer in layers:
+            hidden = layer(hidden)
+        if hidden.dtype in HALVES:  # of rounded answers many would be the highest
+            return F.conv2d(hidden.float(), closing.weight.float(), closing.bias.float())
+        return closing(hidden)
 
 
 def _conv3x3(channels: int) -> nn.Sequential:
