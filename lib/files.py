@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+OLD = 3600.0  # seconds after which nobody writes a file any more
 
 
 class UserError(ValueError):
@@ -48,21 +50,15 @@ def append(path: str | Path, line: str) -> None:
 
 
 def sweep(folder: str | Path, *, deep: bool = True) -> None:
-    """Remove what killed writers left beside their files, in ``folder`` (and below). Live ones keep theirs."""
+    """Remove what killed writers left beside their files, in ``folder`` (and below), once it is an hour old.
+
+    Whether a writer lives cannot be asked: its number may be of another host or container that shares the folder.
+    """
     for path in Path(folder).glob("**/.*.part" if deep else ".*.part"):
-        writer = re.fullmatch(r"\..+\.(\d+)\.part", path.name)
-        if writer and not _is_alive(int(writer[1])):
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return process != os.getpid()  # it has begun no write: another process had this number before it
+        if re.fullmatch(r"\..+\.\d+\.part", path.name):
+            with suppress(OSError):  # gone meanwhile; another user's; a folder
+                if time.time() - path.stat().st_mtime > OLD:
+                    path.unlink()
 
 
 def beside(parent: int, work: Callable[..., Result], *words: Any) -> Result:

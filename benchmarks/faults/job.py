@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -64,9 +66,16 @@ class Job:
 
     def script(self, words: list[object], *, forked: bool = True) -> Run:
         """Start any command; what it says is kept under a number."""
+        self._age()
         self.started += 1
         (self.root / "said").mkdir(exist_ok=True)
         return Run(words, self.root / "said" / f"{self.started:03d}.txt", forked=forked)
+
+    def _age(self) -> None:
+        """Make what killed commands left so old that the next one clears it away: a run waits an hour for that."""
+        for path in self.root.rglob(".*.part"):
+            with suppress(FileNotFoundError):  # of a command that still runs
+                os.utime(path, (0, 0))
 
 
 def stage_of(folder: Path) -> str:
@@ -121,11 +130,6 @@ def check_whole(folder: Path) -> None:
                         raise ValueError(f"{path} is corrupt")
             case ".txt" if not path.read_text().endswith("\n"):
                 raise ValueError(f"{path} is cut")
-
-
-def left_over(folder: Path) -> list[str]:
-    """Temporary files that are still there."""
-    return [path.name for path in folder.rglob("*") if path.name.endswith((".part", "-journal"))]
 
 
 def same_job(folder: Path, whole: Path) -> None:
