@@ -21,8 +21,8 @@ def leave():
 atexit.register(leave)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 def main():
-    print("begun", flush=True)
     try:
+        print("begun", flush=True)
         time.sleep(60)
     finally:
         print("unwinding", flush=True)
