@@ -27,6 +27,7 @@ RUN = (  # in README's order
     ". .venv/bin/activate",
     f"{S}onekey.py --cfg experiments/train/demo.yaml",
     f"{S}train_siamfc.py --cfg experiments/train/demo.yaml",
+    f"{S}run_video.py --video video.mp4 --init_bbox '[20,20,30,40]' --save out.mp4",
     f"{S}evaluate.py RESULT_DIR --dataset NAME --trackers 'Siam*,Da*'"
     " --csv table.csv --latex table.tex --json out.json",
     f"{S}prepare_data.py crops my_videos --out dataset/mine --side 287 --check 24",
@@ -132,7 +133,7 @@ def test_the_commands_run_one_after_the_other(checkout: Path):
     assert "report: output/demo/report.html" in said[RUN[1]]
     assert "report: output/mine/report.html" in said[RUN[-2]]
     assert "4 frames" in said[RUN[-1]]
-    for file in ("output/demo/report.html", "table.csv", "table.tex", "out.json", "dataset/mine.check.jpg"):
+    for file in ("out.mp4", "output/demo/report.html", "table.csv", "table.tex", "out.json", "dataset/mine.check.jpg"):
         assert (checkout / file).is_file(), file
 
 
