@@ -45,13 +45,17 @@ def main() -> None:
         )
     prepare_process()
     device = choose_device("auto", (0,))
-    root = Path(os.environ["TRACKING_REFERENCE"]) / "dataset"
-    stages = [Stage(name, load(name, root), device) for name in SETS]
+    stages = [Stage(name, load(name, test_sets()), device) for name in SETS]
     found: dict[str, Any] = {}
     for recipe in args.recipes:
         rows = {loss: [tracks(recipe, loss, seed, stages, device) for seed in args.seeds] for loss in LOSSES}
         found[recipe] = compare(recipe, rows, stages)
         atomic_write(args.json, json.dumps({"seeds": args.seeds, **found}, indent=1) + "\n")
+
+
+def test_sets() -> Path:
+    """Where they lie."""
+    return Path(os.environ["TRACKING_REFERENCE"]) / "dataset"
 
 
 def tracks(recipe: str, loss: str, seed: int, stages: list[Stage], device: torch.device) -> list[list[Any]]:
@@ -64,9 +68,10 @@ def tracks(recipe: str, loss: str, seed: int, stages: list[Stage], device: torch
             f"experiments/train/losses/{recipe}.yaml", instead | {"CHECKPOINT_DIR": str(folder / "snapshot")}
         )
         print(release(settings, weights), flush=True)
-    family, loaded = Subject(str(weights), "").family(device)
-    for stage in stages:
-        begin_results(folder / stage.name, str(weights), loaded.hyper)
+    subjects = [Subject(str(weights), stage.name, str(test_sets())) for stage in stages]
+    family, loaded = subjects[0].family(device)
+    for stage, subject in zip(stages, subjects, strict=True):
+        begin_results(folder / stage.name, subject, loaded.hyper)
     return [stage.track_to_files(family, loaded.hyper, folder / stage.name, str(folder)) for stage in stages]
 
 
