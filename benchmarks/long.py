@@ -7,9 +7,6 @@ slots share a step.
 """
 
 import argparse
-import json
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,10 +17,11 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks import figures
 from lib.core.device import prepare_process
 from lib.evaluation import protocols
 from lib.evaluation.sequences import Sequence
-from lib.files import UserError, atomic_write, run_script
+from lib.files import UserError, run_script
 from lib.models import zoo
 from lib.tracker.family import Family
 from lib.tracker.frames import FrameSupply
@@ -120,14 +118,11 @@ def main() -> None:
     model: Any = zoo.build(args.arch, width=args.width)
     family = Family(model.fuse(), ratios=ratios)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        figures = {"wide": wide(family, args.slots, Path(folder)), "long": long_video(family, args.frames)}
-    for name, values in figures.items():
+        found = {"wide": wide(family, args.slots, Path(folder)), "long": long_video(family, args.frames)}
+    for name, values in found.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
-    if args.json:
-        machine = {"device": f"{platform.machine()}, {torch.get_num_threads()} threads", "torch": torch.__version__}
-        machine["command"] = " ".join(["python -m benchmarks.long", *sys.argv[1:]])
-        atomic_write(args.json, json.dumps({"machine": machine, **figures}, indent=1) + "\n")
-    if figures["long"]["growth_MiB"] > GROWTH or figures["wide"]["largest_difference_px"] > AGREE:
+    figures.write(args.json, figures.machine("long"), **found)
+    if found["long"]["growth_MiB"] > GROWTH or found["wide"]["largest_difference_px"] > AGREE:
         raise SystemExit(f"memory may grow by {GROWTH:g} MiB and tracks differ by {AGREE:g} px: they did by more")
 
 

@@ -7,24 +7,21 @@ takes (distance); OpenCV's own trackers; peak memory. --slots 1 2 4 8 16 32 --pl
 """
 
 import argparse
-import json
-import platform
 import resource
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
+from benchmarks import figures
 from benchmarks.baseline.tracking import PublishedSiamFC, PublishedSiamRPN
 from benchmarks.floor import Machine, floor_of, machine_of
 from lib.core.device import choose_device, prepare_process
-from lib.files import UserError, atomic_write, run_script
+from lib.files import UserError, run_script
 from lib.geometry.crop import Frames
 from lib.models import zoo
 from lib.tracker.family import Family
@@ -179,12 +176,8 @@ def main() -> None:
     speed = machine_of(device, getattr(torch, args.dtype))
     lines = [measure(case, frames, args, device, speed) for case in args.case]
     on_gpu = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    machine = {
-        "device": name,
-        "torch": torch.__version__,
+    about = figures.machine("track", device) | {
         "dtype": args.dtype,
-        "command": " ".join(["python -m benchmarks.track", *sys.argv[1:]]),
         "matrix_gflops": speed.flops / 1e9,
         "bandwidth_gb": speed.bandwidth / 1e9,
         "peak_host_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -193,11 +186,10 @@ def main() -> None:
     if args.plot:
         plot(lines, args.slots, args.plot)
     lines.append(opencv(frames, args.repeats))
-    print(f"{name}, {args.dtype}; milliseconds a frame (and slot); difference of the boxes in px")
+    print(f"{about['device']}, {args.dtype}; milliseconds a frame (and slot); difference of the boxes in px")
     for line in lines:
-        print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v:22}" for k, v in line.items()))
-    if args.json:
-        atomic_write(Path(args.json), json.dumps({"machine": machine, "lines": lines}, indent=1) + "\n")
+        print(figures.aligned(line, 22))
+    figures.write(args.json, about, lines=lines)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ the peer decodes in every step, in --workers processes beside the model.
 
 import argparse
 import json
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks import figures
 from benchmarks.baseline.training import PublishedPairs, published_step
 from lib.core.config import load_train
 from lib.core.device import choose_device, prepare_process
@@ -29,7 +28,7 @@ from lib.core.train import build_model, epoch_batches, losses, new_optimiser, ru
 from lib.data.batches import Batch
 from lib.data.pairs import sample_pairs
 from lib.data.pixels import Pixels
-from lib.files import atomic_write, run_script
+from lib.files import run_script
 
 CASES = ("SiamFCRes22", "SiamRPNRes22")
 FILE = """\
@@ -155,19 +154,15 @@ def main() -> None:
     args = parser.parse_args()
     prepare_process()
     device = choose_device(args.device)
-    on_gpu = device.type == "cuda"
-    args.workers = (16 if on_gpu else 0) if args.workers is None else args.workers
+    args.workers = (16 if device.type == "cuda" else 0) if args.workers is None else args.workers
     with tempfile.TemporaryDirectory() as folder:
         write_crops(Path(folder), args.crops, args.side)
         lines = [measure(arch, Path(folder), args, device) for arch in args.case]
-    name = torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    machine = {"device": name, "torch": torch.__version__}
-    machine["command"] = " ".join(["python -m benchmarks.train", *sys.argv[1:]])
-    print(f"{name}, ours in {'bfloat16' if args.amp else 'float32'}")
+    about = figures.machine("train", device)
+    print(f"{about['device']}, ours in {'bfloat16' if args.amp else 'float32'}")
     for line in lines:
-        print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{v:14}" for k, v in line.items()))
-    if args.json:
-        atomic_write(Path(args.json), json.dumps({"machine": machine, "lines": lines}, indent=1) + "\n")
+        print(figures.aligned(line, 14))
+    figures.write(args.json, about, lines=lines)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ once, each template computed once. The peer: the same tracker with one slot, fra
 """
 
 import argparse
-import json
-import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks import figures
 from benchmarks.floor import floor_of, machine_of
 from benchmarks.long import SIZE, TARGET, corner, frame
 from benchmarks.track import calm
@@ -28,7 +26,7 @@ from lib.core.scoring import HEADLINE, Stage, score
 from lib.core.tune import search_space
 from lib.evaluation.datasets import load
 from lib.evaluation.sequences import Sequence
-from lib.files import atomic_write, run_script
+from lib.files import run_script
 from lib.models import zoo
 from lib.models.weights import load_model
 from lib.tracker.family import PRECISIONS, Family
@@ -120,13 +118,11 @@ def main() -> None:
     device = choose_device(args.device)
     with tempfile.TemporaryDirectory() as folder:
         line = measure(args, device, Path(folder))
-    on_gpu = device.type == "cuda"
-    where = torch.cuda.get_device_name(device) if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    print(where, ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items()), sep="\n")
-    machine = {"device": where, "torch": torch.__version__}
-    machine["command"] = " ".join(["python -m benchmarks.tune", *sys.argv[1:]])
-    if args.json:
-        atomic_write(args.json, json.dumps({"machine": machine, "line": line}, indent=1) + "\n")
+    about, shown = figures.machine("tune", device), line.items()
+    print(
+        about["device"], ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown), sep="\n"
+    )
+    figures.write(args.json, about, line=line)
     if args.precision == "fp32" and line["largest_difference_of_scores"] >= 1e-4:
         raise SystemExit("scores in slots must equal scores one by one to four digits: they do not")
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults.job import Job, Watch, check_whole, same_job
-from benchmarks.faults.kills import Whole, ended_well
-from benchmarks.faults.process import Run
+from benchmarks.disturb.job import Job, Watch, check_whole, same_job
+from benchmarks.disturb.kills import Whole, ended_well
+from benchmarks.disturb.process import Run
 
 Said = tuple[int, str]  # exit status, and the line on stderr
 

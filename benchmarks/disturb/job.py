@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from benchmarks.faults.process import Run
+from benchmarks.disturb.process import Run
 from lib.core.checkpoint import load_checkpoint
 from lib.data.demo import make_demo
 from lib.evaluation.report import settings_from_html

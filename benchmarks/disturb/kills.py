@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.faults.job import STAGES, Job, Watch, check_whole, same_crops, same_job, stage_of
-from benchmarks.faults.process import Run
+from benchmarks.disturb.job import STAGES, Job, Watch, check_whole, same_crops, same_job, stage_of
+from benchmarks.disturb.process import Run
 from lib.files import UserError
 
 SHARES = {"prepare": 8, "train": 12, "test": 8, "tune": 10, "score": 6, "report": 6}  # of 50 kills

@@ -7,22 +7,19 @@ one clear line, a status that is not 0, and the next run goes on. Needs Linux; w
 """
 
 import argparse
-import json
-import platform
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
-from benchmarks.faults.job import Job
-from benchmarks.faults.kills import SHARES, kill_everywhere, undisturbed
-from benchmarks.faults.others import FAULTS, Skip
-from benchmarks.faults.process import preload
-from lib.files import UserError, atomic_write, run_script
+from benchmarks import figures
+from benchmarks.disturb.job import Job
+from benchmarks.disturb.kills import SHARES, kill_everywhere, undisturbed
+from benchmarks.disturb.others import FAULTS, Skip
+from benchmarks.disturb.process import preload
+from lib.files import UserError, run_script
 
 
 def main() -> None:
@@ -59,12 +56,8 @@ def main() -> None:
                 said = others[name].get("line") or ": ".join(*others[name].items())
                 print(f"{name:<34}  {others[name].get('status', ''):>5}  {said}")
     failed = [f"{name}: {found['failed']}" for name, found in others.items() if "failed" in found]
-    if args.json:
-        machine = {"device": f"{platform.machine()}, {torch.get_num_threads()} threads", "torch": torch.__version__}
-        machine["command"] = " ".join(["python -m benchmarks.faults", *sys.argv[1:]])
-        figures = {"kills": dict(landed), "gone_on": landed.total(), "others": others}
-        figures["seconds"] = round(time.monotonic() - began)
-        atomic_write(args.json, json.dumps({"machine": machine, **figures}, indent=1) + "\n")
+    found = {"kills": dict(landed), "gone_on": landed.total(), "others": others}
+    figures.write(args.json, figures.machine("faults"), **found, seconds=round(time.monotonic() - began))
     if failed:
         raise SystemExit(f"each fault must end in one line, and the next run go on: {len(failed)} did not")
 
