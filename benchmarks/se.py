@@ -8,13 +8,9 @@ costs the published way more than ours; `--allocator default` leaves it so, othe
 """
 
 import argparse
-import json
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,17 +19,19 @@ from skimage import data
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import figures
 from benchmarks.baseline.se_siamfc import PublishedSESiamFC
 from benchmarks.baseline.tracking import PublishedSiamFC
 from benchmarks.track import START, read_frames
 from lib.core.device import prepare_process
-from lib.files import atomic_write, run_script
+from lib.files import run_script
 from lib.geometry.crop import Frames
 from lib.models import zoo
 from lib.models.backbones.se_resnet import MEAN, STD, SEResNet
 from lib.models.equivariance import equivariance_error
 from lib.models.layers.steerable import SteerableConv, scale_steps
-from lib.models.transfer import coefficients, transfer
+from lib.models.transfer import coefficients, transfer, transfer_file
+from lib.models.weights import load_model
 from lib.tracker.siamfc import SiamFCParams, SiamFCTracker
 
 ARCH = "SESiamFCResNet22"
@@ -99,12 +97,16 @@ def cpu_ms(step: Callable[[], Any]) -> float:
     return (time.process_time() - began) * 1e3
 
 
+def photographs() -> Tensor:
+    """(2, 3, 335, 335) RGB 0..255."""
+    pair = (data.coffee()[30:365, 130:465], data.astronaut()[60:395, 80:415])
+    return torch.from_numpy(np.stack(pair)).permute(0, 3, 1, 2).float()
+
+
 def equivariance() -> dict[str, tuple[float, float, float]]:
     """Errors of CIResNet22, of SE-ResNet22 with random weights, and with weights transferred from that CIResNet22."""
     torch.manual_seed(0)
-    photographs = (data.coffee()[30:365, 130:465], data.astronaut()[60:395, 80:415])
-    images = torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2) / 255
-    images = (images - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    images = (photographs() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     ordinary: Any = zoo.build("SiamFCRes22").eval()
     random: Any = zoo.build(ARCH).eval()
     transferred: Any = zoo.build(ARCH).eval()
@@ -118,6 +120,19 @@ def equivariance() -> dict[str, tuple[float, float, float]]:
     errors = {name: _errors([partial(part, net) for net in networks], images) for name, part in parts.items()}
     errors["its maximum over scales"] = _errors([partial(_matched, net) for net in networks], images)
     return {"one layer, wide windows": _errors(_single_layers(), images, border=20)} | errors
+
+
+def trained_equivariance(weights: str) -> dict[str, tuple[float, float]]:
+    """The same of trained CIResNet22 weights, and of SE-ResNet22 with these weights transferred to it."""
+    ordinary: Any = load_model(weights).model.backbone
+    transferred: Any = transfer_file(weights, source_input="bgr255").model.backbone
+    rgb = photographs()
+    errors = {}
+    for name, part in {"trained": lambda net, x: net(x), "trained, its maximum over scales": _matched}.items():
+        pairs = ((ordinary, rgb.flip(1)), (transferred, rgb))
+        one, other = (equivariance_error(partial(part, net), images) for net, images in pairs)
+        errors[name] = (one, other)
+    return errors
 
 
 def _matched(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -182,26 +197,24 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=11)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--allocator", default="kept", choices=("kept", "default"))
+    parser.add_argument("--weights", default="snapshot/siamfc.pth", help="trained weights of SiamFCRes22 to transfer")
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     if args.allocator == "kept":
         prepare_process()
     counts = macs()
     print("GMACs a frame: " + ", ".join(f"{name} {count:.2f}" for name, count in counts.items()))
-    errors = equivariance()
+    errors: dict[str, tuple[float, ...]] = {**equivariance(), **trained_equivariance(args.weights)}
     print("scale equivariance, relative error at ratio 1.4 (CIResNet22 | SE-ResNet22 random | transferred):")
     for name, (ordinary, *equivariant) in errors.items():
         shares = " ".join(f"{error:8.3f} ({error / ordinary:4.2f} of it)" for error in equivariant)
-        print(f"  {name:24} {ordinary:8.3f} {shares}")
+        print(f"  {name:32} {ordinary:8.3f} {shares}")
     whys = causes()
     print("what makes it, at an eighth of the width: " + ", ".join(f"{name} {e:.3f}" for name, e in whys.items()))
     times = speed(read_frames(args.video, args.frames), args.repeats)
-    machine = f"{platform.machine()}, one thread, allocator {args.allocator}"
-    print(f"{machine}: " + ", ".join(f"{name} {value:.3g}" for name, value in times.items()))
-    if args.json:
-        about = {"machine": machine, "torch": torch.__version__, "command": " ".join(sys.argv)}
-        content = {"about": about, "gmacs": counts, "equivariance": errors, "causes": whys, "speed": times}
-        atomic_write(Path(args.json), json.dumps(content, indent=1) + "\n")
+    about = figures.machine("se") | {"threads": 1, "allocator": args.allocator}
+    print(f"one thread, allocator {args.allocator}: " + ", ".join(f"{name} {ms:.3g}" for name, ms in times.items()))
+    figures.write(args.json, about, gmacs=counts, equivariance=errors, causes=whys, speed=times)
 
 
 if __name__ == "__main__":

@@ -217,9 +217,15 @@ def _resnet_names(backbone: CIResNet) -> dict[str, str]:
 
 
 def _from_thin_resnet(state: Mapping[str, Tensor], backbone: CIResNet) -> Mapped:
-    """As ResNet-50; it sees BGR 0..255 less a mean, which goes into the bias of its stem."""
+    """As ResNet-50; it sees BGR 0..255 less a mean, which goes into the bias of its stem.
+
+    The stem's weights become of the magnitude that they have on normalised images, K times theirs.
+    """
     mapped, used = _copied(state, backbone, _resnet_names(backbone))
     mapped["bn1.bias"] -= mapped["conv1.weight"].sum((2, 3)) @ torch.tensor(CAFFE_MEAN)
+    gain = 255 * sum(DEVIATION) / 3
+    mapped["conv1.weight"] *= gain
+    mapped["bn1.running_var"] = gain**2 * (mapped["bn1.running_var"] + EPS) - EPS
     return mapped, used
 
 
