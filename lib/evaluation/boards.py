@@ -1,6 +1,6 @@
 """Trackers' result folders -> a leaderboard: one pass, with restarts, or long-term."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as List
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,17 +119,15 @@ def otb_board(
     """Score the trackers in ``folders`` by the one-pass protocol."""
     columns = [*AO_COLUMNS, *OTB_COLUMNS, FPS] if headline == "ao" else [*OTB_COLUMNS, *AO_COLUMNS, FPS]
     board = Board(headline, columns)
-    for folder in folders:
-        read = trackers.read_all(folder, sequences, "otb", experiment=experiment)
-        if kept := _kept(folder, read, sequences, board):
-            parts = otb.evaluate(kept, read.runs, convention)
-            entry = _entry(folder, kept, sequences, read, parts, otb.scores_of, ONE_PASS[convention].rate_by_frame)
-            if attributes:
-                titles, added = [sequence.name for sequence in kept], parts.added()
-                for attribute, has in sequence_attributes(kept).items():
-                    some = [title for title, it_has in zip(titles, has, strict=True) if it_has]
-                    entry.attributes[attribute] = share_of(some, added[has], otb.scores_of)
-            board.entries.append(entry)
+    for folder, read, kept in _scorable(folders, sequences, "otb", experiment, board):
+        parts = otb.evaluate(kept, read.runs, convention)
+        entry = _entry(folder, kept, sequences, read, parts, otb.scores_of, ONE_PASS[convention].rate_by_frame)
+        if attributes:
+            titles, added = [sequence.name for sequence in kept], parts.added()
+            for attribute, has in sequence_attributes(kept).items():
+                some = [title for title, it_has in zip(titles, has, strict=True) if it_has]
+                entry.attributes[attribute] = share_of(some, added[has], otb.scores_of)
+        board.entries.append(entry)
     if attributes:
         board.attributes = {name: int(has.sum()) for name, has in sequence_attributes(sequences).items()}
     return finish(board, compare)
@@ -161,19 +159,17 @@ def vot_board(
         board.problems.append(
             "the images' sizes are not known, so regions are not cut at their borders: scores may differ"
         )
-    for folder in folders:
-        read = trackers.read_all(folder, sequences, "vot", experiment=experiment)
-        if kept := _kept(folder, read, sequences, board):
-            runs = collect(kept, read.runs, convention=convention, overlap=overlap)
-            parts = vot.sums(runs, interval, convention=convention)
-            more = [framewise(kept, read.runs, runs)] if with_frames else []
-            entry = _entry(folder, kept, sequences, read, parts, vot.scores_of, False, more)
-            if eao_of is not None:
-                entry.scores["eao"] = eao_of(runs, interval)
-            for name, marked in (frame_attributes(kept) if attributes else {}).items():
-                part = vot.sums(runs, interval, convention=convention, marked=marked)
-                entry.attributes[name] = share_of(list(entry.sequences), part.added(), vot.scores_of)
-            board.entries.append(entry)
+    for folder, read, kept in _scorable(folders, sequences, "vot", experiment, board):
+        runs = collect(kept, read.runs, convention=convention, overlap=overlap)
+        parts = vot.sums(runs, interval, convention=convention)
+        more = [framewise(kept, read.runs, runs)] if with_frames else []
+        entry = _entry(folder, kept, sequences, read, parts, vot.scores_of, False, more)
+        if eao_of is not None:
+            entry.scores["eao"] = eao_of(runs, interval)
+        for name, marked in (frame_attributes(kept) if attributes else {}).items():
+            part = vot.sums(runs, interval, convention=convention, marked=marked)
+            entry.attributes[name] = share_of(list(entry.sequences), part.added(), vot.scores_of)
+        board.entries.append(entry)
     ends = np.cumsum([len(sequence) for sequence in sequences])[:-1]
     for name, marked in (frame_attributes(sequences) if attributes else {}).items():
         board.attributes[name] = sum(bool(part.any()) for part in np.split(marked, ends))
@@ -191,21 +187,23 @@ def long_term_board(
 ) -> Board:
     """Score the trackers in ``folders`` by precision, recall and F over their confidences."""
     board = Board("f_score", [*LONG_TERM_COLUMNS, FPS])
-    for folder in folders:
-        read = trackers.read_all(folder, sequences, "longterm", experiment=experiment)
-        if kept := _kept(folder, read, sequences, board):
-            parts = longterm.evaluate(kept, read.runs, read.confidences, convention=convention, overlap=overlap)
-            board.entries.append(_entry(folder, kept, sequences, read, parts, longterm.scores_of, False))
+    for folder, read, kept in _scorable(folders, sequences, "longterm", experiment, board):
+        parts = longterm.evaluate(kept, read.runs, read.confidences, convention=convention, overlap=overlap)
+        board.entries.append(_entry(folder, kept, sequences, read, parts, longterm.scores_of, False))
     return finish(board, compare)
 
 
-def _kept(folder: Path, read: trackers.Results, sequences: List[Sequence], board: Board) -> list[Sequence]:
-    """The sequences that have a result."""
-    board.problems += read.problems
-    kept = [sequence for sequence in sequences if sequence.name in read.runs]
-    if not kept:
-        board.problems.append(f"{folder} is left out, nothing in it can be scored")
-    return kept
+def _scorable(
+    folders: List[Path], sequences: List[Sequence], rows: str, experiment: str | None, board: Board
+) -> Iterator[tuple[Path, trackers.Results, list[Sequence]]]:
+    """Folders with something to score, what was read, the sequences that have a result; problems go to ``board``."""
+    for folder in folders:
+        read = trackers.read_all(folder, sequences, rows, experiment=experiment)
+        board.problems += read.problems
+        if kept := [sequence for sequence in sequences if sequence.name in read.runs]:
+            yield folder, read, kept
+        else:
+            board.problems.append(f"{folder} is left out, nothing in it can be scored")
 
 
 def _entry(
