@@ -72,15 +72,12 @@ def measure(args: argparse.Namespace, device: torch.device, folder: Path) -> dic
     else:
         videos, name = rendered(folder, args.clips, args.max_frames or 20), "rendered"
     torch.manual_seed(0)
-    told: dict[str, Any] = {"precision": args.precision}
     if args.resume:
         loaded = load_model(args.resume)
-        model, arch = loaded.model.fuse(), loaded.arch
-        told |= {"ratios": loaded.ratios or None, "scales": loaded.scales, "mapping": loaded.mapping}
+        arch, family = loaded.arch, Family.of(loaded, loaded.model.fuse().to(device), precision=args.precision)
     else:
-        model, arch = calm(zoo.build(args.arch, width=args.width).eval()).fuse(), args.arch
-        told |= {"ratios": RATIOS if "RPN" in args.arch else None}
-    family = Family(model.to(device), **told)
+        arch, model = args.arch, calm(zoo.build(args.arch, width=args.width).eval()).fuse().to(device)
+        family = Family(model, ratios=RATIOS if "RPN" in arch else None, precision=args.precision)
     trials = drawn(family.is_rpn, args.trials)
     frames = sum(map(len, videos))
     study(videos[:1], family, trials[:2], name, args.slots)  # what happens once in a process

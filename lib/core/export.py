@@ -112,7 +112,6 @@ def compare(loaded: LoadedModel, graphs: Graphs, args: argparse.Namespace) -> st
     hyper = hyper_parameters(args.cfg, args.dataset, loaded, stage.kind)
     rows = []
     for name, model in (("PyTorch fp32", loaded.model.fuse()), (f"ONNX {graphs.facts['precision']}", graphs.model())):
-        family = Family(model, ratios=loaded.ratios or None, scales=loaded.scales, mapping=loaded.mapping)
-        (tracks,) = stage.track(family, [hyper], name)
+        (tracks,) = stage.track(Family.of(loaded, model), [hyper], name)
         rows.append(table_row(name, score(stage, tracks)))
     return terminal_table(rows)

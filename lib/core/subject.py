@@ -91,9 +91,7 @@ def _family(
     device: torch.device,
 ) -> tuple[Family, LoadedModel]:
     loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors, matching=matching)
-    model = loaded.model.fuse().to(device)
-    told: dict[str, Any] = {"scales": loaded.scales, "mapping": loaded.mapping, "precision": precision}
-    return Family(model, ratios=loaded.ratios or None, **told), loaded
+    return Family.of(loaded, loaded.model.fuse().to(device), precision=precision), loaded
 
 
 # -------------------------------------------------------------------------------------------------- the command line

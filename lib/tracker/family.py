@@ -59,6 +59,11 @@ class Family:
         self.params_type = SiamRPNParams if self.is_rpn else SiamFCParams
         self.trackers: dict[Sides, Any] = {}
 
+    @classmethod
+    def of(cls, loaded: Any, model: Any, *, precision: str = "fp32") -> "Family":
+        """``model`` is that of ``loaded`` weights (anchors and mapping are theirs), fused, exported, on any device."""
+        return cls(model, ratios=loaded.ratios, scales=loaded.scales, mapping=loaded.mapping, precision=precision)
+
     def at(self, sides: Sides | int) -> Any:
         """The tracker with these sides, or with this side of the search image."""
         sides = sides if isinstance(sides, Sides) else self._with(sides, {})

@@ -56,8 +56,7 @@ def load(
     """
     loaded = open_model(_shipped() if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model
-    told: dict[str, Any] = {"scales": loaded.scales, "mapping": loaded.mapping, "precision": precision}
-    family = Family(model.to(_device(device)), ratios=loaded.ratios or None, **told)
+    family = Family.of(loaded, model.to(_device(device)), precision=precision)
     return LiveTracker(family, loaded.hyper if hyper is None else hyper)
 
 

@@ -87,7 +87,7 @@ def test_it_learns_is_saved_loaded_and_fused_and_tracks(arch, tmp_path):
     assert not any(p.requires_grad for p in fused.parameters()) and not fused.training
     assert not [m for m in fused.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
-    tracker = LiveTracker(Family(fused, ratios=loaded.ratios, scales=loaded.scales))
+    tracker = LiveTracker(Family.of(loaded, fused))
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES + 1, 60, 80, 3), np.uint8)
     tracker.init(frames[0], (30, 20, 16, 14))
     for frame in frames[1:]:

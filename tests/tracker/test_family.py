@@ -1,5 +1,7 @@
 """How hyper-parameters choose the sides of template, search image and response."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,16 @@ def test_sides(arch: str, hyper: dict[str, float], small: tuple[int, ...], large
     tracker = family.at(Sides(*large))
     assert tracker.instance == large[0] and tracker.exemplar == (*large, 127)[1]
     assert family.at(Sides(*large)) is tracker and family.at(large[0]).instance == large[0]
+
+
+def test_of_weights():
+    fc = SimpleNamespace(ratios=(), scales=(), mapping="hinge")
+    assert not Family.of(fc, small_model("SiamFCRes16")).is_rpn
+    rpn = SimpleNamespace(ratios=(0.5, 1, 2), scales=(4, 8), mapping="hinge")
+    tracker = Family.of(rpn, small_model("SiamRPNRes16")).at(255)
+    assert (tracker.ratios, tracker.scales, tracker.mapping) == ((0.5, 1, 2), (4, 8), "hinge")
+    with pytest.raises(UserError, match="precision"):
+        Family.of(rpn, small_model("SiamRPNRes16"), precision="fp64")
 
 
 def test_sides_that_siamdw_ties_together():
