@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib.core.device import prepare_process
 from lib.core.scoring import Stage, score
-from lib.core.subject import add_matching_option, arch_name, count, hyper_parameters
+from lib.core.subject import add_weight_options, count, hyper_parameters
 from lib.core.summary import table_row
 from lib.evaluation.datasets import load
 from lib.evaluation.report import terminal_table
@@ -61,10 +61,7 @@ def command(description: str | None) -> str:
 def _parse(description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", help="weights: a checkpoint of ours or a published file")
-    parser.add_argument("--arch", type=arch_name, help="SiamFCRes22 ..., checks the weights; list shows all")
-    parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
-    parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
-    add_matching_option(parser)
+    add_weight_options(parser)
     parser.add_argument("--out", help="NAME of NAME.template.onnx and NAME.search.onnx (default: the weights' own)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("--crops", help="folder of images, targets in their middles, to calibrate int8 with")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lib.core.config import load_test
 from lib.core.device import prepare_process
-from lib.core.subject import add_matching_option, add_precision_option, arch_name
+from lib.core.subject import add_precision_option, add_weight_options
 from lib.files import UserError
 from lib.tracker.live import LiveTracker, load
 from lib.tracker.player import THRESHOLD
@@ -14,9 +14,8 @@ from lib.tracker.windows import display_problem
 
 def add_tracker_options(parser: argparse.ArgumentParser) -> None:
     """Weights, hyper-parameters, device."""
-    parser.add_argument("--arch", type=arch_name, help="SiamRPNRes22 ..., checks the weights; list shows all")
     parser.add_argument("--resume", help="weights (default: the best shipped model)")
-    add_matching_option(parser)
+    add_weight_options(parser, anchors=False)
     add_precision_option(parser)
     parser.add_argument(
         "--hyper", nargs="+", metavar="K=V", help="hyper-parameters, name=value ..; or a test YAML and a data set in it"

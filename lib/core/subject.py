@@ -99,13 +99,10 @@ def _family(
 
 def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
     """What all scripts that track a test set understand, the published options and ours."""
-    parser.add_argument("--arch", type=arch_name, help="SiamFCRes22 ..., checks the weights; list shows all")
+    add_weight_options(parser)
+    add_precision_option(parser)
     parser.add_argument("--dataset", default=dataset, help="test set (default: %(default)s)")
     parser.add_argument("--dataset_root", default="dataset", help="folder of the test sets (default: %(default)s)")
-    parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
-    parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
-    add_matching_option(parser)
-    add_precision_option(parser)
     parser.add_argument("--max_frames", type=count, help="only the first so many frames of each sequence")
     parser.add_argument("--slots", type=count, default=16, help="sequences at once (default: %(default)s)")
     parser.add_argument("--threads", type=count, help="processes: one a GPU, at most one a core (default: all GPUs; 4)")
@@ -113,7 +110,12 @@ def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
 
-def add_matching_option(parser: argparse.ArgumentParser) -> None:
+def add_weight_options(parser: argparse.ArgumentParser, *, anchors: bool = True) -> None:
+    """What may be said of weights beside their file; of a SiamRPN's anchors where ``anchors``."""
+    parser.add_argument("--arch", type=_arch_name, help="SiamFCRes22 ..., checks the weights; list shows all")
+    if anchors:
+        parser.add_argument("--cls_type", choices=("thinner", "thicker"), help="of SiamRPN, checks the weights")
+        parser.add_argument("--anchor_nums", type=int, help="of SiamRPN, checks the weights")
     parser.add_argument("--matching", choices=MATCHINGS, help="of SE-SiamFC (default: that of the weights, or corr)")
 
 
@@ -128,7 +130,7 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", help="test file with hyper-parameters (default: the published ones of the data set)")
 
 
-def arch_name(name: str) -> str:
+def _arch_name(name: str) -> str:
     if name == "list":
         print(zoo.table())
         raise SystemExit(0)
