@@ -272,15 +272,20 @@ def _costs(
     quiet: bool,
 ) -> realtime.Seconds:
     """Seconds of each frame: as given, as measured by an attempt before, or measured now and written down."""
+    if plan.seconds is None:
+        todo = [video for video in videos if not time_path(folder, video, plan).is_file()]
+        with tqdm(total=sum(map(len, todo)), unit="frame", desc="timing", disable=quiet, leave=False) as bar:
+            scheduler = Scheduler(family.at, stage.supply, slots=1, on_frames=bar.update)
+            for _, number, _, _, seconds in realtime.one_by_one(todo, hyper, trackers=family, scheduler=scheduler):
+                results.write_times(time_path(folder, todo[number], plan), seconds)
+    return known_seconds(folder, videos, plan)
+
+
+def known_seconds(folder: Path, videos: Sequence[Video], plan: Plan) -> realtime.Seconds:
+    """Seconds of each frame: as given, or as measured and written below ``folder``."""
     if plan.seconds is not None:
         return given_seconds(plan.seconds, videos)
-    paths = {video.name: time_path(folder, video, plan) for video in videos}
-    todo = [video for video in videos if not paths[video.name].is_file()]
-    with tqdm(total=sum(map(len, todo)), unit="frame", desc="timing", disable=quiet, leave=False) as bar:
-        scheduler = Scheduler(family.at, stage.supply, slots=1, on_frames=bar.update)
-        for _, number, _, _, seconds in realtime.one_by_one(todo, hyper, trackers=family, scheduler=scheduler):
-            results.write_times(paths[todo[number].name], seconds)
-    return {video.name: _times(paths[video.name], video) for video in videos}
+    return {video.name: _times(time_path(folder, video, plan), video) for video in videos}
 
 
 def given_seconds(seconds: float | str, videos: Sequence[Video]) -> realtime.Seconds:
@@ -306,11 +311,7 @@ def _times(path: Path, video: Video) -> Array:
 def seen_of(stage: Stage, folder: Path, plan: Plan) -> str:
     """A line about the frames that were looked at."""
     videos = stage.videos
-    if plan.seconds is None:
-        costs: realtime.Seconds = {video.name: _times(time_path(folder, video, plan), video) for video in videos}
-    else:
-        costs = given_seconds(plan.seconds, videos)
-    share = frames_to_see(videos, costs, plan.fps) / sum(map(len, videos))
+    share = frames_to_see(videos, known_seconds(folder, videos, plan), plan.fps) / sum(map(len, videos))
     return f"real time at {plan.fps:g} frames a second: {100 * share:.0f} % of the frames are looked at, restarts aside"
 
 
