@@ -46,6 +46,7 @@ class FoldedConv(nn.Module):
         self.bias = None if bias is None else constant(bias.to(conv.weight.dtype))
         self.stride = (conv.stride[0], conv.stride[1])
         self.groups, self.relu = conv.groups, relu
+        self.steps = ([0, 0], self.stride, [1, 1], self.groups)  # padding, stride, dilation, groups of oneDNN
         self._packed: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def scale_outputs(self, scale: Tensor, shift: Tensor | None = None) -> "FoldedConv":
@@ -59,9 +60,8 @@ class FoldedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if _in_one_pass(x):
-            after = "relu" if self.relu else "none"
-            weight, steps = self._packed_for(x), ([0, 0], self.stride, [1, 1], self.groups)
-            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *steps, after, [], "")
+            weight, after = self._packed_for(x), "relu" if self.relu else "none"
+            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *self.steps, after, [], "")
         out = F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
         return out.relu_() if self.relu else out
 
@@ -73,9 +73,9 @@ class FoldedConv(nn.Module):
         assert not self.relu
         if _in_one_pass(x):
             other = other.contiguous(memory_format=torch.channels_last)
-            weight, steps = self._packed_for(x), ([0, 0], self.stride, [1, 1], self.groups)
             after: Any = ("add", 1.0, "relu" if relu else None, [], "")
-            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, self.bias, *steps, *after)
+            weight = self._packed_for(x)
+            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, self.bias, *self.steps, *after)
         out = self(x)
         out += other
         return out.relu_() if relu else out
@@ -87,8 +87,7 @@ class FoldedConv(nn.Module):
         if key not in self._packed:
             if len(self._packed) >= SHAPES:
                 self._packed.clear()
-            steps = ([0, 0], self.stride, [1, 1], self.groups)
-            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *steps, list(x.shape))
+            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.steps, list(x.shape))
             self._packed[key] = packed, weight.detach()  # which keeps its address from being another's
         return self._packed[key][0]
 
