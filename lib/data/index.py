@@ -126,7 +126,7 @@ class _SetTable:
         self.tracks: list[tuple[str, int]] = []  # name, crops
         self.videos: list[tuple[str, int]] = []  # name, tracks
         self.degenerate = self.missing = 0
-        found = _read(part)
+        found = read_annotation(part)
         for video in part.held_back:
             if found.pop(video, None) is None:
                 raise UserError(
@@ -175,7 +175,8 @@ class _SetTable:
                 yield frame, w, h
 
 
-def _read(part: CropSet) -> dict[str, dict[str, dict[str, Any]]]:
+def read_annotation(part: CropSet) -> dict[str, dict[str, dict[str, Any]]]:
+    """{video: {track: {frame: box}}} of a set."""
     try:
         content = json.loads(part.annotation.read_bytes())
     except OSError as error:

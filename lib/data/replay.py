@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lib.data.index import Index
+from lib.data.index import CropSet, Index, Ints, read_annotation
 from lib.data.prepare.crops import EXEMPLAR, encode_jpeg
 from lib.files import UserError, atomic_write
 from lib.geometry.crop import context_side
@@ -32,8 +32,8 @@ def write_replays(index: Index, videos: list[str], folder: Path, *, quiet: bool 
     Returns how many sequences.
     """
     entries: dict[str, Any] = {}
-    for name, crops in tqdm(_tracks(index, videos), "held-back videos", unit="track", disable=quiet):
-        boxes, (width, height) = in_frame(_recorded(index, crops))
+    for name, crops, recorded in tqdm(_tracks(index, videos), "held-back videos", unit="track", disable=quiet):
+        boxes, (width, height) = in_frame(recorded)
         if max(width, height) > MOST:
             continue
         files = []
@@ -65,31 +65,31 @@ def put_back(crop: np.ndarray, box: Array, width: int, height: int) -> np.ndarra
     return cv2.warpAffine(crop, affine, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _recorded(index: Index, crops: range) -> Array:
+def _tracks(index: Index, videos: list[str]) -> list[tuple[str, range, Array]]:
+    """(name, crops, recorded boxes) of every track of at least two frames."""
+    found = []
+    for number, part in enumerate(index.sets):
+        own = range(*index.set_start[number : number + 2].tolist())
+        chosen = [video for video in own if f"{part.name}/{index.videos[video]}" in videos]
+        annotation = read_annotation(part) if chosen else {}
+        for video in chosen:
+            name = index.videos[video]
+            for track in range(*index.video_start[video : video + 2].tolist()):
+                crops = range(*index.track_start[track : track + 2].tolist())
+                if len(crops) > 1:
+                    told, frames = annotation[name][index.tracks[track]], index.frame[crops.start : crops.stop]
+                    boxes = _recorded(told, frames, part, name)
+                    found.append((f"{part.name}-{name}-{index.tracks[track]}", crops, boxes))
+    return found
+
+
+def _recorded(told: dict[str, Any], frames: Ints, part: CropSet, video: str) -> Array:
     """(T, 4) cxcywh of a track in its own video, pixels."""
-    track = int(index.track_of(np.array(crops[0])))
-    part = index.sets[int(index.set_of(np.array(crops[0])))]
-    video = index.videos[int(index.video_of(np.array(crops[0])))]
-    told = json.loads(part.annotation.read_bytes())[video][index.tracks[track]]
     by_frame = {int(frame): box for frame, box in told.items()}
-    boxes = [by_frame[int(frame)] for frame in index.frame[crops.start : crops.stop]]
+    boxes = [by_frame[int(frame)] for frame in frames]
     if any(len(box) != 4 for box in boxes):
         raise UserError(
             f"{part.annotation} must say where targets are, of {video} it knows sizes alone: hold back others"
         )
     low, high = np.split(np.array(boxes, np.float64), 2, axis=1)
     return np.concatenate([(low + high) / 2, high - low], 1)
-
-
-def _tracks(index: Index, videos: list[str]) -> list[tuple[str, range]]:
-    """(name, crops) of every track of at least two frames."""
-    found = []
-    for number, part in enumerate(index.sets):
-        for video in range(*index.set_start[number : number + 2].tolist()):
-            if f"{part.name}/{index.videos[video]}" not in videos:
-                continue
-            for track in range(*index.video_start[video : video + 2].tolist()):
-                crops = range(*index.track_start[track : track + 2].tolist())
-                if len(crops) > 1:
-                    found.append((f"{part.name}-{index.videos[video]}-{index.tracks[track]}", crops))
-    return found
