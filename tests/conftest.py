@@ -1,7 +1,10 @@
 """Fixtures shared by all tests."""
 
 import os
+import runpy
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,24 @@ def reference() -> Path:
     # a folder that is promised but absent must not pass as a skip
     assert (path / "golden").is_dir(), f"TRACKING_REFERENCE must hold golden/, got {path}"
     return path
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Runs a script, by path and words, in this process and as its own in every other way; gives its exit status."""
+    on_term, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+
+    def run(script: str | Path, *words: object) -> int:
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, words)])
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 1 if end.code else 0
+        return 0
+
+    yield run
+    signal.signal(signal.SIGTERM, on_term)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

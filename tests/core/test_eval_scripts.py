@@ -2,36 +2,14 @@
 
 import csv
 import json
-import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
-    """Run a script in this process, as its own in every other way."""
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-
-    def run(script, *words):
-        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
-        try:
-            runpy.run_path(str(ROOT / script), run_name="__main__")
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return SimpleNamespace(returncode=status, **capsys.readouterr()._asdict())
-
-    yield run
-    torch.set_num_threads(threads)
 
 
 def read_csv(path):
@@ -66,7 +44,7 @@ def write_results(folder, dataset, count=3, frames=30):
 def test_positional_form_of_otb(call, tmp_path):
     write_results(tmp_path, "OTBx")
     done = call("lib/core/eval_otb.py", "OTBx", "./result", "SiamFC*", 0, 1, "--truth", "truth.json")
-    assert done.returncode == 0, done.err
+    assert done.status == 0, done.err
     assert "SiamFC_a" in done.out and "SiamFC_b" not in done.out and "Other" not in done.out
     assert done.err == ""
 
@@ -76,7 +54,7 @@ def test_named_form_of_otb_and_json(call, tmp_path):
     words = ["--dataset", "OTBx", "--dataset_root", tmp_path / "dataset", "--result_path", tmp_path / "result"]
     words += ["--tracker_reg", "SiamFC*", "--start", 1, "--end", 9, "--truth", tmp_path / "truth.json"]
     done = call("lib/core/eval_otb.py", *words, "--json", tmp_path / "out/o.json", "--csv", tmp_path / "o.csv")
-    assert done.returncode == 0, done.err
+    assert done.status == 0, done.err
     scores = json.loads((tmp_path / "out/o.json").read_text())
     assert list(scores) == ["SiamFC_b"]
     # a box 6 px beside one of 30 px: overlap 24/36, so 14 of 21 thresholds
@@ -89,14 +67,14 @@ def test_vot(call, tmp_path):
     write_results(tmp_path, "VOTx")
     words = ["VOTx", "./result", "--truth", "truth.json", "--json", "v.json"]
     done = call("lib/core/eval_vot.py", *words)
-    assert done.returncode == 0, done.err
+    assert done.status == 0, done.err
     assert "EAO" in done.out and "failures per 100 frames" in done.out
     scores = json.loads((tmp_path / "v.json").read_text())
     assert list(scores) == ["SiamFC_a", "Other", "SiamFC_b"]
     assert scores["SiamFC_a"]["robustness"] == scores["SiamFC_a"]["failures"] == 0
     assert 0.9 < scores["SiamFC_a"]["accuracy"] < 0.96 and 0.9 < scores["SiamFC_a"]["eao"] < 0.96
     exact = call("lib/core/eval_vot.py", *words, "--exact", "--convention", "vot")
-    assert exact.returncode == 0, exact.err
+    assert exact.status == 0, exact.err
     assert json.loads((tmp_path / "v.json").read_text())["SiamFC_a"]["accuracy"] == pytest.approx(29 / 31)
 
 
@@ -104,7 +82,7 @@ def test_evalution_vot(call, tmp_path):
     write_results(tmp_path, "VOT2016")
     shutil.move(tmp_path / "truth.json", tmp_path / "dataset/VOT2016.json")
     done = call("evalutionVOT.py", "VOT2016", "--truth", "dataset/VOT2016.json")
-    assert done.returncode == 0, done.err
+    assert done.status == 0, done.err
     for word in ("precision", "overlap", "centre error", "A ", "R weighted", "EAO", "failures", "SiamFC_a", "Other"):
         assert word in done.out
     rows = read_csv(tmp_path / "result/VOT2016.csv")
@@ -131,7 +109,7 @@ def test_evalution_vot(call, tmp_path):
 def test_one_clear_line(call, tmp_path, script, words, message):
     write_results(tmp_path, "VOTx")
     done = call(script, *words)
-    assert done.returncode == 2 and done.out == ""
+    assert done.status == 2 and done.out == ""
     assert done.err.startswith(message) and done.err.count("\n") == 1
 
 

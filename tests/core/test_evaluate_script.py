@@ -3,36 +3,19 @@
 import csv
 import io
 import json
-import runpy
-import sys
 import tarfile
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def evaluate(monkeypatch, capsys, tmp_path):
-    """Run the script in this process, as its own in every other way."""
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
-        try:
-            runpy.run_path(str(ROOT / "siamese_tracking/evaluate.py"), run_name="__main__")
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return SimpleNamespace(status=status, **capsys.readouterr()._asdict())
-
-    yield run
-    torch.set_num_threads(threads)
+def evaluate(call):
+    return partial(call, "siamese_tracking/evaluate.py")
 
 
 def rows(boxes):

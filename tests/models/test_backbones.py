@@ -5,20 +5,14 @@ import torch
 from torch import nn
 
 from lib.models import zoo
+from tests.models.norms import random_norms
 
 WIDTH = 0.25
 
 
 def backbone(name: str) -> nn.Module:
     """Of random weights and random batch-norm statistics, in evaluation mode, float64."""
-    net = zoo.BACKBONES[name](width=WIDTH).double().eval()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, -0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-    return net
+    return random_norms(zoo.BACKBONES[name](width=WIDTH).double().eval(), gains=(-0.5, 1.5))
 
 
 @pytest.fixture

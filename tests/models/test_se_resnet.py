@@ -26,6 +26,7 @@ from lib.models.layers.steerable import SteerableConv, set_padding
 from lib.models.layers.steerable_fused import SeparableConv
 from lib.models.siamse import SESiamFC
 from lib.tracker.siamfc import SiamFCParams, SiamFCTracker
+from tests.models.norms import random_norms
 from tests.models.recorded import image, recorded_model
 from tests.models.test_recorded_losses import open_as_recorded
 
@@ -36,14 +37,7 @@ TOLERANCE = 5e-5  # of the maximum, as seen between equivalent runs
 
 def small(arch: str = NAME, width: float = 0.25) -> nn.Module:
     """Random weights and batch-norm statistics, float64, in evaluation mode."""
-    model = zoo.build(arch, width=width).double().eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-    return model
+    return random_norms(zoo.build(arch, width=width).double().eval())
 
 
 def paddings(model: nn.Module) -> set[str]:

@@ -17,6 +17,7 @@ from lib.models import zoo
 from lib.models.layers.steerable import SteerableConv, scale_steps, steerable_basis
 from lib.models.transfer import centred, coefficients, table, transfer, transfer_file
 from lib.models.weights import load_model
+from tests.models.norms import random_norms
 from tests.models.test_pretrain import resnet
 
 WIDTH = 0.25
@@ -26,13 +27,7 @@ ARCHES = {"SiamFCRes22": "SESiamFCResNet22", "SiamRPNRes22": "SESiamRPNRes22", "
 
 def source_model(arch: str = "SiamFCRes22", width: float = WIDTH, *, plain_stem: bool = False) -> nn.Module:
     """Random weights and statistics; ``plain_stem``: its kernels' middle 5x5 alone, which scale 0 can represent."""
-    model = zoo.build(arch, width=width).eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
+    model = random_norms(zoo.build(arch, width=width).eval())
     if plain_stem:
         weight = model.backbone.conv1.weight.data
         model.backbone.conv1.weight.data = centred(centred(weight, (5, 5)), (7, 7))

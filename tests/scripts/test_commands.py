@@ -2,15 +2,11 @@
 
 import json
 import re
-import runpy
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -119,8 +115,12 @@ Run = Callable[[str], tuple[int, str, str]]
 
 @pytest.fixture
 def run(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
+    in_process: Callable[..., int],
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Run:
     """Runs a command line in a fresh checkout: (status, stdout, stderr)."""
     for part in template.iterdir():  # what a command writes goes beside what is shared
         (tmp_path / part.name).symlink_to(part)
@@ -132,26 +132,18 @@ def run(
     for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
 
     def run(command: str) -> tuple[int, str, str]:
         words = shlex.split(command)
         while "=" in words[0]:
             monkeypatch.setenv(*words.pop(0).split("=", 1))
         assert words.pop(0) == "python"
-        monkeypatch.setattr(sys, "argv", words)
-        status: Any = 0
-        try:
-            runpy.run_path(words[0], run_name="__main__")
-        except SystemExit as end:
-            status = end.code or 0
+        status = in_process(*words)
         out, err = capfd.readouterr()
         return status, as_shown(out), as_shown(err)
 
     get_reusable_executor().shutdown(wait=True)  # processes of an earlier test stand in its folder
-    yield run
-    signal.signal(signal.SIGTERM, before[0])
-    torch.set_num_threads(before[1])
+    return run
 
 
 S = "python siamese_tracking/"

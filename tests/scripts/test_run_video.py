@@ -1,8 +1,6 @@
 """run_video.py and run_webcam.py without a display: what they write, and one line for bad input."""
 
-import runpy
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -30,24 +28,17 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: Path):
+def run(in_process, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: Path):
     """Runs a script in this process: (status, stdout, stderr)."""
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    on_term = signal.getsignal(signal.SIGTERM)
 
     def run(*words: object, script: str = "run_video.py", resume: object = weights) -> tuple[int, str, str]:
         given = ["--resume", resume] if resume else []
-        monkeypatch.setattr(sys, "argv", [script, *map(str, [*given, *words])])
-        status = 0
-        try:
-            runpy.run_path(str(ROOT / "siamese_tracking" / script), run_name="__main__")
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
+        status = in_process(ROOT / "siamese_tracking" / script, *given, *words)
         return status, *capsys.readouterr()
 
-    yield run
-    signal.signal(signal.SIGTERM, on_term)
+    return run
 
 
 def rows(path: Path) -> np.ndarray:
