@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -43,7 +44,7 @@ def main() -> None:
         except (ValueError, TimeoutError) as error:
             raise UserError(f"a killed run must go on to the same end, seed {args.seed} did not: {error}") from error
         print(f"{'SIGKILL in':<34}  {'kills':>5}  gone on\n" + "".join(_row(each, landed[each]) for each in SHARES))
-        others = {}
+        others: dict[str, dict[str, Any]] = {}
         for name, fault in FAULTS.items():
             if not args.only or any(word in name for word in args.only):
                 try:

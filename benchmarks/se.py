@@ -149,7 +149,7 @@ def causes() -> dict[str, float]:
     image = (image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     wide: dict[str, Any] = {"width": 0.125, "sizes": (19, 15, 15)}
     networks: dict[str, Callable[[], Any]] = {
-        "CIResNet22": lambda: zoo.build("SiamFCRes22", width=0.125).eval().backbone,  # type: ignore[union-attr]
+        "CIResNet22": lambda: zoo.build("SiamFCRes22", width=0.125).eval().backbone,
         "SE-ResNet22": lambda: SEResNet(width=0.125),
         "windows that hold the filters": lambda: SEResNet(**wide),
         "and orders up to 2 in the stem": lambda: SEResNet(**wide, effective=(3, 3, 3)),

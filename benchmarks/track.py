@@ -27,8 +27,8 @@ from lib.models import zoo
 from lib.tracker.family import Family
 from lib.tracker.state import join
 
-RPN = {"ratios": (0.33, 0.5, 1, 2, 3), "scales": (8,)}
-CASES: dict[str, dict[str, str]] = {
+RPN: dict[str, Any] = {"ratios": (0.33, 0.5, 1, 2, 3), "scales": (8,)}
+CASES: dict[str, dict[str, Any]] = {
     "SiamFCRes22": {},
     "SiamRPNRes22 thinner": {"cls_type": "thinner"},
     "SiamRPNRes22 thicker": {"cls_type": "thicker"},
@@ -39,10 +39,10 @@ START = np.array([365.2075, 194.595, 106.1309, 96.4144])  # cxcywh in bag.avi
 def read_frames(path: str | None, count: int) -> list[np.ndarray]:
     """The first frames of a video; without one, a pattern of its size that drifts."""
     if path is None:
-        ground = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-        ground = cv2.resize(ground, (640, 480), interpolation=cv2.INTER_CUBIC)
+        noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        ground = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
         return [np.ascontiguousarray(ground[k % 100 : k % 100 + 360, k % 150 : k % 150 + 480]) for k in range(count)]
-    video, frames = cv2.VideoCapture(path), []
+    video, frames = cv2.VideoCapture(path), list[np.ndarray]()
     while len(frames) < count:
         ok, frame = video.read()
         if not ok:

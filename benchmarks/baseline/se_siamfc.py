@@ -77,8 +77,9 @@ class PublishedSESiamFC:
         return F.conv3d(x, weight, padding=(around, 0, 0))[:, :, around:]
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
-        values = (self.state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        return F.batch_norm(x, *values)
+        parts = ("running_mean", "running_var", "weight", "bias")
+        mean, var, gain, shift = (self.state[f"{name}.{part}"] for part in parts)
+        return F.batch_norm(x, mean, var, gain, shift)
 
 
 def _crop(x: Tensor, cells: int) -> Tensor:

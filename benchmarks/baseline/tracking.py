@@ -32,7 +32,7 @@ class PublishedSiamFC:
         self.fill = frame.mean((0, 1)).astype(np.uint8)
         side = round(context_side(*self.size))
         with torch.no_grad():
-            self.kernels = model.template(_tensor(subwindow(frame, self.centre, side, 127, self.fill))[None])
+            self.kernels = model.template(_tensor(subwindow(frame, self.centre.tolist(), side, 127, self.fill))[None])
         self.side = side * 255 / 127
         self.limits = 0.2 * self.side, 5 * self.side
         hann = np.outer(np.hanning(272), np.hanning(272))
@@ -40,7 +40,7 @@ class PublishedSiamFC:
 
     def update(self, frame: np.ndarray) -> np.ndarray:
         scales = 1.0375 ** np.array([-1.0, 0.0, 1.0])
-        crops = _tensor(pyramid(frame, self.centre, self.side * scales, 255, self.fill))
+        crops = _tensor(pyramid(frame, self.centre.tolist(), self.side * scales, 255, self.fill))
         with torch.no_grad():
             response = self.model.match(self.kernels, self.model.search(crops)).numpy()[:, 0]
         large = np.stack([cv2.resize(each, (272, 272), interpolation=cv2.INTER_CUBIC) for each in response])
@@ -63,7 +63,7 @@ class PublishedSiamRPN:
         self.model = model
         self.centre, self.size = cxcywh[:2].astype(float), cxcywh[2:].astype(float)
         self.fill = frame.mean((0, 1)).astype(np.uint8)
-        z = subwindow(frame, self.centre, _away(context_side(*self.size)), 127, self.fill)
+        z = subwindow(frame, self.centre.tolist(), _away(context_side(*self.size)), 127, self.fill)
         with torch.no_grad():
             self.features = model.backbone(_tensor(z)[None])
         self.anchors = tracker_anchors((0.33, 0.5, 1, 2, 3), (8,), 17)
@@ -72,7 +72,7 @@ class PublishedSiamRPN:
     def update(self, frame: np.ndarray) -> np.ndarray:
         side = context_side(*self.size)
         zoom = 127 / side
-        x = subwindow(frame, self.centre, _away(side + 128 / zoom), 255, self.fill)
+        x = subwindow(frame, self.centre.tolist(), _away(side + 128 / zoom), 255, self.fill)
         with torch.no_grad():
             kernels = self.model.connect_model.template(self.features)
             cls, reg = self.model.match(kernels, self.model.search(_tensor(x)[None]))

@@ -34,15 +34,18 @@ class PublishedPairs(torch.utils.data.Dataset):
     def __getitem__(self, number: int) -> tuple[Any, ...]:
         rng = np.random.default_rng(number)
         template, search = self.pairs[number]
-        z, _ = augmented(
-            cv2.imread(str(self.index.path(template))), self.index.size[template], TEMPLATE, rng, self.blur
-        )
-        x, box = augmented(cv2.imread(str(self.index.path(search))), self.index.size[search], SEARCH, rng, self.blur)
+        z, _ = self._augmented(template, TEMPLATE, rng)
+        x, box = self._augmented(search, SEARCH, rng)
         images = [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in (z, x)]
         block = centre_label(box)
         if self.anchors is None:
             return (*images, block)
         return (*images, *anchor_targets(self.anchors, box, rng), block)
+
+    def _augmented(self, crop: int, side: int, rng: np.random.Generator) -> tuple[np.ndarray, Array]:
+        image = cv2.imread(str(self.index.path(crop)))
+        assert image is not None
+        return augmented(image, self.index.size[crop], side, rng, self.blur)
 
 
 def augmented(

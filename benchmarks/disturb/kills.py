@@ -62,7 +62,7 @@ def kill_everywhere(job: Job, whole: Whole, kills: int, seed: int) -> Iterator[s
             rest[target] -= share
             if not run.until(lambda w=watch, t=target: w.reached(t)):  # type: ignore[misc]
                 break
-            landed = _kill(run, share * whole.length(target)) and stage_of(folder)
+            landed = stage_of(folder) if _kill(run, share * whole.length(target)) else ""
             check_whole(folder)
             if landed in due:
                 due[landed if due[landed] > 0 else max(due, key=due.__getitem__)] -= 1
