@@ -24,7 +24,7 @@ from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
 from lib.evaluation.report import settings_from_html
 from lib.files import UserError, atomic_write
-from lib.tracker.family import Family
+from lib.tracker.family import Family, defaults
 from lib.tracker.still import StillTracker
 
 
@@ -182,6 +182,7 @@ class Job:
             subject={"data": tune.DATA, "frames": tune.MAX_FRAMES, "epoch": epoch, "method": tune.METHOD},
             seed=self.settings.SEED,
             batch=tune.BATCH if tune.METHOD == "TPE" else tune.POPULATION,
+            defaults=defaults(is_rpn),
         )
 
     def final(self, epoch: int, hyper: Mapping[str, Any]) -> None:

@@ -12,7 +12,6 @@ from lib.core.checkpoint import checkpoint_path, load_checkpoint, save_checkpoin
 from lib.core.config import load_test
 from lib.core.onekey import onekey
 from lib.core.settings import TrainSettings
-from lib.core.summary import Outcome
 from lib.core.train import training_index
 from lib.data.replay import LAYOUT, write_replays
 from lib.files import UserError, atomic_write
@@ -24,22 +23,16 @@ def release(settings: TrainSettings, path: Path, *, quiet: bool = False) -> str:
     """Run the recipe, or what is left of it, and write its best epoch to ``path``; returns the table.
 
     The recipe holds videos back (DATASET.HELD_BACK); they become its test set TUNE.DATA. Hyper-parameters lie with the
-    weights where tuning gained on them.
+    weights.
     """
     write_held_back(settings, quiet=quiet)
     outcome = onekey(settings, quiet=quiet)
     assert outcome.epoch is not None
     tuned = Path(settings.OUTPUT_DIR) / "tuned.yaml"
-    hyper = load_test(tuned)[settings.TUNE.DATA] if settings.TUNE.ISTRUE and _gained(outcome) else {}
+    hyper = load_test(tuned)[settings.TUNE.DATA] if settings.TUNE.ISTRUE else {}
     packed = pack(load_checkpoint(checkpoint_path(settings.CHECKPOINT_DIR, outcome.epoch)), hyper)
     save_checkpoint(path, packed)
     return f"{outcome}\n{path}: epoch {outcome.epoch}, {path.stat().st_size / 2**20:.1f} MiB"
-
-
-def _gained(outcome: Outcome) -> bool:
-    """Whether tuning found better than the tracker's defaults; few trials may not."""
-    headline = {row.name: next(iter(row.scores.values()))[0] for row in outcome.rows}
-    return headline["tuned"] > headline["trained"]
 
 
 def write_held_back(settings: TrainSettings, *, quiet: bool = False) -> None:

@@ -121,10 +121,19 @@ class Search:
     """A study on disk that can be stopped anywhere. It holds finished trials only."""
 
     def __init__(
-        self, storage: str | Path, name: str, *, space: Space, subject: Mapping[str, Any], seed: int, batch: int
+        self,
+        storage: str | Path,
+        name: str,
+        *,
+        space: Space,
+        subject: Mapping[str, Any],
+        seed: int,
+        batch: int,
+        defaults: Hyper | None = None,
     ) -> None:
         """``storage``: a file of SQLite, or an URL of any database of Optuna's. ``subject``: what is tuned on what
-        (data, weights); a study of another subject is refused."""
+        (data, weights); a study of another subject is refused. ``defaults`` are the first trial: few trials may find
+        nothing better."""
         url = str(storage) if "://" in str(storage) else f"sqlite:///{Path(storage).resolve()}"
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +141,7 @@ class Search:
         with self._readable():
             self.study = optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
         self.space, self.seed, self.batch = space, seed, batch
+        self.first = [{name: defaults[name] for name in space}] if defaults else []
         subject = {**subject, "seed": seed, "batch": batch}
         known = self.study.user_attrs.get("subject")
         if known is not None and known != subject:
@@ -172,6 +182,8 @@ class Search:
             number = len(done) // self.batch
             before = done[: number * self.batch]
             drawn = propose(self.space, before, self.batch, (self.seed, number))
+            if not number:
+                drawn[: len(self.first)] = self.first
             open_ = drawn[len(done) - len(before) : trials - len(before)][:at_once]
             known = {_key(trial.params): trial.value for trial in done}
             new = {_key(params): params for params in open_ if _key(params) not in known}

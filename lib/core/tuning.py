@@ -20,6 +20,7 @@ from lib.core.subject import Subject, add_options, count, home_of, places_of, su
 from lib.core.testing import deal, digest
 from lib.core.tune import PROPOSE, Finished, Hyper, Search, search_space
 from lib.files import atomic_write
+from lib.tracker.family import defaults
 
 AT_ONCE = 8  # trials tracked together before they are written
 BATCH = {"TPE": 8, "GENE": 100}  # trials drawn together
@@ -62,6 +63,7 @@ def tune(args: argparse.Namespace, method: str) -> str:
             | subject.departures(),
             seed=args.seed,
             batch=args.batch,
+            defaults=defaults(family.is_rpn),
         )
         trials = Trials(subject, places, search, args.trials, args.quiet)
         best = search.run(args.trials, trials.evaluate, PROPOSE[method], at_once=max(AT_ONCE, 2 * len(places)))

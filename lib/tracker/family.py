@@ -1,5 +1,6 @@
 """A model's trackers: one for each side of the search image, and how hyper-parameters choose among them."""
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from lib.tracker.state import device_of
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # of the network alone
 SMALL_TARGET = 0.004  # share of the image below which SiamRPN may search a larger window
+INSTANCE = 255  # pixels of the search image
 SEARCHED = ("instance_size", "small_sz", "big_sz")  # hyper-parameters that choose the side of the search image
 SIDES = {*SEARCHED, "exemplar_size", "score_size"}  # and those that choose the other sides of a SiamFC
 SE_EXEMPLAR, SE_SCORE = 127, 17  # of scale-equivariant models, whatever the side of the search image
@@ -102,11 +104,18 @@ class Family:
 
     def side(self, hyper: Mapping[str, float], box: NDArray[np.float64], image: tuple[int, int]) -> Sides:
         """The sides for a start on ``box`` (cxcywh) in an image of (width, height)."""
-        instance = int(hyper.get("instance_size", 255))
+        instance = int(hyper.get("instance_size", INSTANCE))
         if self.is_rpn:
             small = box[2] * box[3] / (image[0] * image[1]) < SMALL_TARGET
             instance = int(hyper.get("big_sz" if small else "small_sz", instance))
         return self._with(instance, hyper)
+
+
+def defaults(is_rpn: bool) -> dict[str, float]:
+    """Hyper-parameters where nothing else is said, by name."""
+    columns = (SiamRPNParams if is_rpn else SiamFCParams).columns
+    values = inspect.signature(columns).parameters.values()
+    return {v.name: v.default for v in values if isinstance(v.default, float)} | dict.fromkeys(SEARCHED, INSTANCE)
 
 
 def in_precision(model: Any, precision: str) -> Any:

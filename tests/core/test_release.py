@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from lib.core.config import load_train
-from lib.core.release import _gained, pack, release
-from lib.core.summary import Outcome
-from lib.evaluation.report import Row
+from lib.core.release import pack, release
 from lib.files import UserError
 from lib.models.weights import load_model
 from tests.core.tiny import write_data
@@ -78,11 +76,3 @@ def test_half_precision_for_convolutions_alone_and_no_folders(monkeypatch: pytes
     assert packed["settings"] == "PATH: ${TRACKING_REFERENCE}/train"
     with pytest.raises(UserError, match=r"range of half precision, conv\.weight is not"):
         pack({"state_dict": {"conv.weight": torch.tensor([[1e6]])}, **rest}, {})
-
-
-def test_hyper_parameters_are_kept_where_they_gain():
-    def outcome(trained: float, tuned: float) -> Outcome:
-        rows = [Row(name, {"AUC": (value, 0.0, 1.0)}) for name, value in (("trained", trained), ("tuned", tuned))]
-        return Outcome(rows, Path(), 1)
-
-    assert _gained(outcome(0.5, 0.51)) and not _gained(outcome(0.5, 0.5)) and not _gained(outcome(0.5, 0.4))

@@ -8,6 +8,7 @@ import pytest
 
 from lib.core.tune import PROPOSE, Finished, Search, propose_gene, propose_tpe, search_space
 from lib.files import UserError
+from lib.tracker.family import defaults
 
 FC, RPN = search_space(False, "GENE"), search_space(True, search_sides=True)
 PUBLISHED = {"scale_step": (1, 1.2), "scale_lr": (0.15, 0.7), "scale_penalty": (0.9, 1), "w_influence": (0.05, 0.65)}
@@ -205,3 +206,21 @@ def test_importance_finds_what_matters(tmp_path):
     search.run(30, lambda trials: [params["scale_lr"] for params in trials], propose_gene)
     shares = search.importance()
     assert max(shares, key=shares.__getitem__) == "scale_lr" and sum(shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("propose", PROPOSE.values())
+def test_the_defaults_are_the_first_trial_and_change_no_other(propose, tmp_path):
+    usual = {"scale_step": 1.0375, "scale_lr": 0.59, "scale_penalty": 0.9745, "w_influence": 0.35}
+    assert {name: defaults(False)[name] for name in FC} == usual
+    assert defaults(True) | {"penalty_k": 0.055, "lr": 0.295, "window_influence": 0.42} == defaults(True)
+    tried: list[dict] = []
+
+    def evaluate(trials):
+        tried.extend(trials)
+        return [-abs(params["scale_lr"] - 0.59) for params in trials]
+
+    search = Search(tmp_path / "a.db", "a", space=FC, subject={}, seed=0, batch=4, defaults=defaults(False))
+    assert search.run(4, evaluate, propose).params == usual == tried[0]
+    other: list[dict] = []
+    study(tmp_path / "b.db", batch=4).run(4, lambda trials: other.extend(trials) or [0.0] * len(trials), propose)
+    assert tried[1:] == other[1:]
