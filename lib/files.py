@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import secrets
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Write beside ``path`` and rename, so that a reader (or a kill) sees the old file or the new one, never a part."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = part_of(path)
     try:
         with open(beside, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -37,6 +38,11 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """A name beside ``path`` for what is not whole yet: no other writer has it, on no host that shares the folder."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def append(path: str | Path, line: str) -> None:
@@ -55,7 +61,7 @@ def sweep(folder: str | Path, *, deep: bool = True) -> None:
     Whether a writer lives cannot be asked: its number may be of another host or container that shares the folder.
     """
     for path in Path(folder).glob("**/.*.part" if deep else ".*.part"):
-        if re.fullmatch(r"\..+\.\d+\.part", path.name):
+        if re.fullmatch(r"\..+\.\d+(-[0-9a-f]{8})?\.part", path.name):  # older ones have the process number alone
             with suppress(OSError):  # gone meanwhile; another user's; a folder
                 if time.time() - path.stat().st_mtime > OLD:
                     path.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.files import append, atomic_write, sweep
+from lib.files import append, atomic_write, part_of, sweep
 
 SCRIPT = """
 import atexit, signal, sys, time
@@ -53,6 +53,34 @@ def test_old_parts_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert near.exists() and old.exists()
     sweep(tmp_path)
     assert sorted((tmp_path / "deep").iterdir()) == sorted([young, folder, tmp_path / "deep" / "kept.json"])
+
+
+def test_two_hosts_never_write_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Their processes may have the same number, as here."""
+    path, met = tmp_path / "state.json", []
+    replace = os.replace
+
+    def while_another_writes(part: Path, target: Path) -> None:
+        if not met:
+            met.append(part)
+            atomic_write(path, "the other's")
+            assert path.read_text() == "the other's" and part.read_text() == "ours"
+        replace(part, target)
+
+    monkeypatch.setattr(os, "replace", while_another_writes)
+    atomic_write(path, "ours")
+    assert path.read_text() == "ours" and [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_a_part_is_swept_whatever_it_is_of(tmp_path: Path):
+    parts = [part_of(tmp_path / name) for name in ("a.json", ".hidden", "no suffix", "x.1.part", "größe-ab.pth")]
+    parts.append(tmp_path / ".a.json.17.part")  # of older versions
+    kept = [tmp_path / name for name in ("a.part", ".a.part", ".a-0123abcd.part", ".a.17-0123abcd.part.json")]
+    for path in (*parts, *kept):
+        path.write_text("half of i")
+        os.utime(path, (0, 0))
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def refused(path: Path, **_: bool) -> None:

@@ -1,6 +1,5 @@
 """A video as a test sequence: its frames, decoded once to lossless images beside it; and texts of boxes of any kind."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from lib.evaluation.boxfiles import read_rows
 from lib.evaluation.datasets.disk import images, say
-from lib.files import UserError
+from lib.files import UserError, part_of
 
 Array = NDArray[np.float64]
 
@@ -42,7 +41,7 @@ def frames_of(video: Path) -> list[Path]:
 
 def _decode(video: Path, folder: Path) -> None:
     """Write all frames, then give the folder its name, so that a folder of that name is whole."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    part = part_of(folder)
     capture = cv2.VideoCapture(str(video))
     try:
         part.mkdir(parents=True)
