@@ -59,7 +59,7 @@ def tune(args: argparse.Namespace, method: str) -> str:
             args.storage or out / "tune.db",
             f"{loaded.arch} {weights} on {set_name} by {method}",
             space=search_space(family.is_rpn, method, search_sides=args.dataset.upper() in SEARCHED_SIDES),
-            subject={"data": args.dataset, "frames": args.max_frames, "weights": weights, "method": method}
+            subject={"data": str(subject.place()), "frames": args.max_frames, "weights": weights, "method": method}
             | subject.departures(),
             seed=args.seed,
             batch=args.batch,
