@@ -13,7 +13,7 @@ from lib.core.config import to_yaml
 from lib.core.settings import TrainSettings
 from lib.files import UserError, atomic_write, sweep
 
-FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "PRINT_FREQ")  # a run may go on with others of these
+FREE_KEYS = ("GPUS", "DEVICE", "WORKERS", "SLOTS", "THREADS", "PRINT_FREQ")  # a run may go on with others of these
 
 
 @contextmanager

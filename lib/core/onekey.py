@@ -5,20 +5,24 @@ Each stage finds on disk what it has done: training its checkpoints, testing its
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from lib.core.checkpoint import checkpoint_path, epochs_on_disk, load_checkpoint
 from lib.core.config import hyper_to_yaml, load_train
 from lib.core.device import choose_device
 from lib.core.lock import locked, same_run
+from lib.core.parallel import devices_at_hand, places_for, spread
 from lib.core.provenance import provenance
 from lib.core.scoring import HEADLINE, Scores, Stage, score
 from lib.core.settings import TrainSettings, cautions
+from lib.core.subject import Subject, memory_for_frames
 from lib.core.summary import Outcome, write_report
+from lib.core.testing import Task, track_task
 from lib.core.train import build_model, initial_model, score_mapping, train_on_gpus
 from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
@@ -124,24 +128,41 @@ class Job:
         return self.folder / "result" / (name + (f"-first{frames}" if frames else "")) / tracker
 
     def test_epochs(self) -> dict[int, Scores]:
-        """Score every epoch on TEST.DATA."""
-        scores = {}
-        stage = self.stage("TEST")
-        on_disk = set(epochs_on_disk(self.settings.CHECKPOINT_DIR))
-        for epoch in self.settings.test_epochs:
-            if epoch not in on_disk:
-                continue
-            self.note("test", epoch=epoch, data=self.settings.TEST.DATA)
-            folder = self.results("TEST", f"{self.settings.TRAIN.MODEL}_e{epoch}")
-            rows = stage.track_to_files(self.family(epoch), {}, folder, f"test epoch {epoch}", quiet=self.quiet)
-            scores[epoch] = score(stage, rows)
-        if not scores:
+        """Score every epoch on TEST.DATA, one after the other or TEST.THREADS at once."""
+        stage, on_disk = self.stage("TEST"), set(epochs_on_disk(self.settings.CHECKPOINT_DIR))
+        epochs = [epoch for epoch in self.settings.test_epochs if epoch in on_disk]
+        if not epochs:
             wanted = self.settings.test_epochs
             raise UserError(
                 f"TEST needs checkpoints of epochs {wanted.start} to {wanted.stop - 1}, {self.settings.CHECKPOINT_DIR} "
                 "has none: train first (TRAIN.ISTRUE), or correct CHECKPOINT_DIR"
             )
+        folders = {epoch: self.results("TEST", f"{self.settings.TRAIN.MODEL}_e{epoch}") for epoch in epochs}
+        devices = [self.device]
+        if self.device.type == "cuda":
+            devices = devices_at_hand(self.settings.DEVICE, self.settings.GPUS)
+        places = places_for(devices, self.settings.TEST.THREADS)
+        if len(places) > 1:
+            self.track_at_once({e: folder for e, folder in folders.items() if not stage.is_whole(folder)}, places)
+            return {epoch: score(stage, stage.read(folder)) for epoch, folder in folders.items()}
+        scores = {}
+        for epoch, folder in folders.items():
+            self.note("test", epoch=epoch, data=self.settings.TEST.DATA)
+            rows = stage.track_to_files(self.family(epoch), {}, folder, f"test epoch {epoch}", quiet=self.quiet)
+            scores[epoch] = score(stage, rows)
         return scores
+
+    def track_at_once(self, folders: Mapping[int, Path], places: Sequence[torch.device]) -> None:
+        """Track TEST.DATA with each epoch's checkpoint, spread over the places, into the epoch's folder."""
+        settings, test = self.settings, self.settings.TEST
+        self.note("test", epochs=len(folders), data=test.DATA, processes=len(places))
+        of: dict[str, Any] = {"dataset": test.DATA, "root": str(settings.DATASET_ROOT), "max_frames": test.MAX_FRAMES}
+        of |= {"slots": settings.SLOTS, "memory": memory_for_frames(places)}
+        weights = {epoch: str(checkpoint_path(settings.CHECKPOINT_DIR, epoch)) for epoch in folders}
+        tasks = [Task(Subject(weights[epoch], **of), {}, folder) for epoch, folder in folders.items()]
+        done = spread(track_task, tasks, places)
+        for _ in tqdm(done, "test epochs", len(tasks), unit="epoch", disable=self.quiet, leave=False):
+            pass
 
     def choose(self, epochs: Mapping[int, Scores]) -> int:
         """The best tested epoch (of equal ones the first), or the last one trained."""

@@ -109,7 +109,7 @@ class TestBlock(Block):
 
     ISTRUE: bool = True  # whether onekey tests the epochs
     DATA: str = ""  # test set, VOT2017 or OTB2015 or the name of a folder in DATASET_ROOT
-    THREADS: Positive = 1  # of published files: onekey tests epoch after epoch, test_epochs.py --threads several
+    THREADS: Positive = 1  # epochs tested at once, each in a process: at most one a GPU of GPUS, or one a core
     START_EPOCH: Positive = 1  # first epoch tested, one-based
     END_EPOCH: Positive | None = None  # last epoch tested; absent = TRAIN.END_EPOCH
     MAX_FRAMES: Positive | None = None  # of each sequence, from its first frame; absent = all

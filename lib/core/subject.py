@@ -151,8 +151,13 @@ def subject_of(args: argparse.Namespace, weights: str | Path | None, places: Seq
     arch = args.arch or (model_of_test(args.cfg) if getattr(args, "cfg", None) else None)
     told = {"arch": arch, "cls_type": args.cls_type, "anchors": args.anchor_nums if "RPN" in (arch or "RPN") else None}
     told |= {"matching": args.matching, "precision": args.precision}
-    memory = int(SHARE * free_memory(places[0]) / list(places).count(places[0]))
+    memory = memory_for_frames(places)
     return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, memory, **told)
+
+
+def memory_for_frames(places: Sequence[torch.device]) -> int:
+    """Bytes of decoded frames that the process at each place may keep."""
+    return int(SHARE * free_memory(places[0]) / list(places).count(places[0]))
 
 
 def places_of(args: argparse.Namespace) -> list[torch.device]:

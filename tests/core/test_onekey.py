@@ -13,7 +13,10 @@ import torch
 
 from lib.core.checkpoint import load_checkpoint
 from lib.core.config import load_train
+from lib.core.lock import same_run
+from lib.core.onekey import Job
 from lib.evaluation.report import settings_from_html
+from lib.files import UserError
 from tests.core.tiny import write_data, write_settings
 
 SCRIPT = Path(__file__).parents[2] / "siamese_tracking" / "onekey.py"
@@ -115,6 +118,30 @@ def test_other_settings_are_refused(whole):
     run = _run(cfg)
     assert run.returncode == 2 and "other settings (SIAMFC.TRAIN.LR)" in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_epochs_are_tested_at_once_with_the_same_results(whole, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    folder, _ = whole
+    settings = load_train(folder / "tiny.yaml")
+    several = settings.model_copy(update={"TEST": settings.TEST.model_copy(update={"THREADS": 16})})
+    scores = Job(several, tmp_path, torch.device("cpu"), quiet=False).test_epochs()
+    assert "== test, epochs 2, data choose, processes 2" in capsys.readouterr().out
+    expected = Job(settings, folder / "output", torch.device("cpu"), quiet=True).test_epochs()
+    assert {epoch: each.mean for epoch, each in scores.items()} == {n: each.mean for n, each in expected.items()}
+    texts = sorted((folder / "output/result/choose-first3").glob("*_e?/*.txt"))
+    assert len(texts) == 4
+    assert all(text.read_bytes() == (tmp_path / text.relative_to(folder / "output")).read_bytes() for text in texts)
+    assert (tmp_path / "result/choose-first3/SiamFCRes22_e2").is_dir()
+
+
+def test_a_run_may_go_on_with_more_processes(data, tmp_path):
+    settings = load_train(write_settings(tmp_path, data))
+    same_run(settings, tmp_path)
+    (tmp_path / "train.jsonl").touch()
+    same_run(settings.model_copy(update={"TEST": settings.TEST.model_copy(update={"THREADS": 2})}), tmp_path)
+    with pytest.raises(UserError, match=r"SIAMFC\.TEST\.MAX_FRAMES"):
+        same_run(settings.model_copy(update={"TEST": settings.TEST.model_copy(update={"MAX_FRAMES": 2})}), tmp_path)
 
 
 def test_siamrpn_runs_too(data, tmp_path):
