@@ -1,4 +1,4 @@
-"""Train the models of snapshot/ from nothing: train, choose on held-back videos, tune, pack. Stopped, it goes on.
+"""Train the models of snapshot/: train, choose on held-back videos, tune, pack. Stopped, it goes on.
 
 python siamese_tracking/release.py
 python siamese_tracking/release.py experiments/train/release/siamfc.yaml --out /tmp/mine
