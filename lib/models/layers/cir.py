@@ -16,13 +16,16 @@ from lib.models.layers.folded import FoldedConv
 def crop(x: Tensor, cells: int) -> Tensor:
     """Drop ``cells`` rows and columns on each side: (..., H, W) -> (..., H - 2 cells, W - 2 cells).
 
-    A view; where gradients are wanted a copy whose gradient keeps the layout: a slice's is never channels-last, and the
-    layers before it would all be laid out anew.
+    A view; where gradients are wanted a copy whose gradient keeps the layout: a slice's is never channels-last, nor is
+    what a correlation gives back, and the layers before it would all be laid out anew.
     """
     if not cells:
         return x
     if x.requires_grad and torch.is_grad_enabled():
-        return F.pad(x, (-cells,) * 4)
+        out = F.pad(x, (-cells,) * 4)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            out.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+        return out
     return x[..., cells:-cells, cells:-cells]
 
 
