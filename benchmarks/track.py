@@ -1,9 +1,10 @@
 """Tracking speed beside the published way of computing, in one run, on the same frames, with the same boxes.
 
-python -m benchmarks.track [--video bag.avi] [--frames 31] [--slots 1 16] [--dtype bfloat16] [--json OUT]
+python -m benchmarks.track [--video bag.avi] [--frames 31] [--slots 1 16] [--dtype bfloat16] [--backend auto]
 
 With each: what the network's convolutions must take here at least (floor) and how many times that the best of ours
 takes (distance); OpenCV's own trackers; peak memory. --slots 1 2 4 8 16 32 --plot OUT.svg draws cost against slots.
+--backend eager compiled onnxruntime openvino gives each a row. --json OUT writes the figures down.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import torch
 from benchmarks import figures
 from benchmarks.baseline.tracking import PublishedSiamFC, PublishedSiamRPN
 from benchmarks.floor import Machine, floor_of, machine_of
+from benchmarks.opencv import NAMES, NEEDS, maker_of
 from lib.core.device import choose_device, prepare_process
 from lib.files import UserError, run_script
 from lib.geometry.crop import Frames
 from lib.models import zoo
+from lib.models.backends import BACKENDS, running
 from lib.tracker.family import Family
 from lib.tracker.state import join
 
@@ -96,7 +99,7 @@ def ours(family: Family, frames: list[Frames], slots: int) -> np.ndarray:
 
 
 def measure(
-    case: str, frames: list[np.ndarray], args: argparse.Namespace, device: torch.device, machine: Machine
+    case: str, backend: str, frames: list[np.ndarray], args: argparse.Namespace, device: torch.device, machine: Machine
 ) -> dict[str, Any]:
     """One line of the table."""
     arch = case.split()[0]
@@ -104,14 +107,14 @@ def measure(
     model = calm(zoo.build(arch, **CASES[case]).eval())
     kind = PublishedSiamRPN if "RPN" in arch else PublishedSiamFC
     fast = model.fuse().to(device, getattr(torch, args.dtype))
-    family = Family(fast, **(RPN if "RPN" in arch else {}))
+    family = Family(running(fast, backend), **(RPN if "RPN" in arch else {}))
     packs = {slots: [Frames.pack([frame] * slots, device) for frame in frames] for slots in args.slots}
     peer_boxes = published(kind, model, frames)
     boxes = {slots: ours(family, packs[slots], slots) for slots in args.slots}
     calls: dict[Any, Callable[[], Any]] = {"published": partial(published, kind, model, frames)}
     calls |= {slots: partial(ours, family, packs[slots], slots) for slots in args.slots}
     took = in_turns(calls, len(frames) - 1, args.repeats, device)
-    line: dict[str, Any] = {"model": case, "published_ms": took["published"]}
+    line: dict[str, Any] = {"model": case, "backend": backend, "published_ms": took["published"]}
     for slots in args.slots:
         line[f"ours_{slots}_ms"] = took[slots] / slots
         line[f"difference_{slots}_px"] = float(np.abs(boxes[slots] - peer_boxes[:, None]).max())
@@ -124,9 +127,8 @@ def opencv(frames: list[np.ndarray], repeats: int) -> dict[str, Any]:
     """Milliseconds a frame of OpenCV's own trackers that need no weights; a word where this OpenCV lacks one."""
     line: dict[str, Any] = {"model": "OpenCV"}
     box = tuple(round(v) for v in (*(START[:2] - START[2:] / 2), *START[2:]))
-    for name in ("KCF", "CSRT", "MIL"):
-        makers = (getattr(place, f"Tracker{name}_create", None) for place in (cv2, getattr(cv2, "legacy", None)))
-        maker = next((maker for maker in makers if maker), None)
+    for name in NAMES:
+        maker = maker_of(name)
 
         def run(maker: Any = maker) -> None:
             tracker = maker()
@@ -135,7 +137,7 @@ def opencv(frames: list[np.ndarray], repeats: int) -> dict[str, Any]:
                 tracker.update(frame)
 
         if maker is None:
-            line[f"{name}_ms"] = "absent (opencv-contrib-python has it)"
+            line[f"{name}_ms"] = f"absent ({NEEDS})"
         else:
             line[f"{name}_ms"] = in_turns({0: run}, len(frames) - 1, repeats, torch.device("cpu"))[0]
     return line
@@ -148,7 +150,8 @@ def plot(lines: list[dict[str, Any]], slots: list[int], path: str) -> None:
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
     for line in lines:
-        axes.plot(slots, [line[f"ours_{n}_ms"] for n in slots], marker="o", label=line["model"])
+        label = line["model"] if line["backend"] == "eager" else f"{line['model']}, {line['backend']}"
+        axes.plot(slots, [line[f"ours_{n}_ms"] for n in slots], marker="o", label=label)
     axes.set(
         xscale="log", xlabel="slots", ylabel="ms a frame and slot", ylim=(0, None), xticks=slots, xticklabels=slots
     )
@@ -167,6 +170,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--plot", help="write the cost against the number of slots here, SVG or PNG")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--backend", nargs="+", default=["eager"], choices=BACKENDS, help="what runs ours")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
@@ -174,7 +178,7 @@ def main() -> None:
     device = choose_device(args.device)
     frames = read_frames(args.video, args.frames)
     speed = machine_of(device, getattr(torch, args.dtype))
-    lines = [measure(case, frames, args, device, speed) for case in args.case]
+    lines = [measure(case, each, frames, args, device, speed) for case in args.case for each in args.backend]
     on_gpu = device.type == "cuda"
     about = figures.machine("track", device) | {
         "dtype": args.dtype,

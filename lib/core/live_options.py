@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lib.core.config import load_test
 from lib.core.device import prepare_process
-from lib.core.subject import add_precision_option, add_weight_options
+from lib.core.subject import add_network_options, add_weight_options
 from lib.files import UserError
 from lib.tracker.live import LiveTracker, load
 from lib.tracker.player import THRESHOLD
@@ -16,7 +16,7 @@ def add_tracker_options(parser: argparse.ArgumentParser) -> None:
     """Weights, hyper-parameters, device."""
     parser.add_argument("--resume", help="weights (default: the best shipped model)")
     add_weight_options(parser, anchors=False)
-    add_precision_option(parser)
+    add_network_options(parser)
     parser.add_argument(
         "--hyper", nargs="+", metavar="K=V", help="hyper-parameters, name=value ..; or a test YAML and a data set in it"
     )
@@ -29,6 +29,7 @@ def tracker_from(args: argparse.Namespace) -> LiveTracker:
     hyper = None if args.hyper is None else read_hyper(args.hyper)
     prepare_process()
     told = {"arch": args.arch, "matching": args.matching, "device": args.device, "precision": args.precision}
+    told["backend"] = args.backend
     return load(args.resume, hyper=hyper, **told)
 
 

@@ -6,6 +6,7 @@ Each stage finds on disk what it has done: training its checkpoints, testing its
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
 from lib.evaluation.report import settings_from_html
 from lib.files import UserError, atomic_write
+from lib.models.backends import running
 from lib.tracker.family import Family, defaults
 from lib.tracker.still import StillTracker
 
@@ -103,7 +105,9 @@ class Job:
         return self.stages[key]
 
     def look_ahead(self) -> None:
-        """Read the annotations of all test sets: one that is missing is said now, not after days of training."""
+        """Read the annotations of all test sets: what is missing or cannot be is said now, not days later."""
+        if self.settings.TEST.PRECISION == "fp16" and self.device.type == "cpu":
+            raise UserError("TEST.PRECISION fp16 is for GPUs, this is a CPU: write bf16 or fp32")
         for block in ("TEST", "TUNE"):
             if getattr(self.settings, block).ISTRUE:
                 self.stage(block)
@@ -118,8 +122,10 @@ class Job:
             model.load_state_dict(load_checkpoint(checkpoint_path(self.settings.CHECKPOINT_DIR, epoch))["state_dict"])
         train = self.settings.TRAIN
         ratios = train.ANCHORS_RATIOS if self.settings.FAMILY == "SIAMRPN" else None
-        mapping = score_mapping(train.LOSS)
-        return Family(model.fuse().to(self.device), ratios=ratios, scales=train.ANCHORS_SCALES, mapping=mapping)
+        told: dict[str, Any] = {"scales": train.ANCHORS_SCALES, "mapping": score_mapping(train.LOSS)}
+        told |= {"precision": self.settings.TEST.PRECISION}
+        told |= {"run_by": partial(running, backend=self.settings.TEST.BACKEND)}
+        return Family(model.fuse().to(self.device), ratios=ratios, **told)
 
     def results(self, block: str, tracker: str) -> Path:
         """Folder of a tracker's result files; the first frames of a set are another set than the whole of it."""

@@ -113,6 +113,8 @@ class TestBlock(Block):
     START_EPOCH: Positive = 1  # first epoch tested, one-based
     END_EPOCH: Positive | None = None  # last epoch tested; absent = TRAIN.END_EPOCH
     MAX_FRAMES: Positive | None = None  # of each sequence, from its first frame; absent = all
+    PRECISION: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the network in all tracking: TEST, TUNE and FINAL
+    BACKEND: Literal["eager", "compiled", "onnxruntime", "openvino", "auto"] = "eager"  # what runs it there
 
 
 class TuneBlock(Block):

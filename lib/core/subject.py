@@ -6,7 +6,7 @@ A process keeps the test set and the model that it was last told of.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lib.evaluation.datasets import load, place
 from lib.evaluation.names import canonical
 from lib.files import UserError
 from lib.models import zoo
+from lib.models.backends import BACKENDS, running
 from lib.models.graphs import open_model, weight_files
 from lib.models.siamse import MATCHINGS
 from lib.models.weights import LoadedModel
@@ -44,6 +45,7 @@ class Subject:
     anchors: int | None = None
     matching: str | None = None  # takes the place of the weights' own
     precision: str = "fp32"  # of the network
+    backend: str = "eager"  # what runs it: the same numbers but for rounding
 
     def stage(self, device: torch.device) -> Stage:
         stage = _stage(self.dataset, self.root, self.max_frames, self.slots, device)
@@ -54,7 +56,7 @@ class Subject:
         """The trackers of the weights, and what their file holds."""
         path = Path(self.weights)
         changed = max((file.stat().st_mtime_ns for file in weight_files(path) if file.is_file()), default=0)
-        told = self.arch, self.cls_type, self.anchors, self.matching, self.precision
+        told = self.arch, self.cls_type, self.anchors, self.matching, self.precision, self.backend
         return _family(self.weights, changed, *told, device)
 
     def departures(self) -> dict[str, str]:
@@ -88,10 +90,12 @@ def _family(
     anchors: int | None,
     matching: str | None,
     precision: str,
+    backend: str,
     device: torch.device,
 ) -> tuple[Family, LoadedModel]:
     loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors, matching=matching)
-    return Family.of(loaded, loaded.model.fuse().to(device), precision=precision), loaded
+    model, run_by = loaded.model.fuse().to(device), partial(running, backend=backend)
+    return Family.of(loaded, model, precision=precision, run_by=run_by), loaded
 
 
 # -------------------------------------------------------------------------------------------------- the command line
@@ -100,7 +104,7 @@ def _family(
 def add_options(parser: argparse.ArgumentParser, dataset: str) -> None:
     """What all scripts that track a test set understand, the published options and ours."""
     add_weight_options(parser)
-    add_precision_option(parser)
+    add_network_options(parser)
     parser.add_argument("--dataset", default=dataset, help="test set (default: %(default)s)")
     parser.add_argument("--dataset_root", default="dataset", help="folder of the test sets (default: %(default)s)")
     parser.add_argument("--max_frames", type=count, help="only the first so many frames of each sequence")
@@ -119,9 +123,11 @@ def add_weight_options(parser: argparse.ArgumentParser, *, anchors: bool = True)
     parser.add_argument("--matching", choices=MATCHINGS, help="of SE-SiamFC (default: that of the weights, or corr)")
 
 
-def add_precision_option(parser: argparse.ArgumentParser) -> None:
+def add_network_options(parser: argparse.ArgumentParser) -> None:
     what = "of the network: bf16 is faster on GPUs and CPUs that have it, fp16 on GPUs (default: %(default)s)"
     parser.add_argument("--precision", default="fp32", choices=tuple(PRECISIONS), help=what)
+    what = "what runs the network; auto measures and takes the fastest that is here (default: %(default)s)"
+    parser.add_argument("--backend", default="eager", choices=BACKENDS, help=what)
 
 
 def add_result_options(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +156,7 @@ def subject_of(args: argparse.Namespace, weights: str | Path | None, places: Seq
         raise UserError("weights must be named, none were: give --resume FILE")
     arch = args.arch or (model_of_test(args.cfg) if getattr(args, "cfg", None) else None)
     told = {"arch": arch, "cls_type": args.cls_type, "anchors": args.anchor_nums if "RPN" in (arch or "RPN") else None}
-    told |= {"matching": args.matching, "precision": args.precision}
+    told |= {"matching": args.matching, "precision": args.precision, "backend": args.backend}
     memory = memory_for_frames(places)
     return Subject(str(weights), args.dataset, args.dataset_root, args.max_frames, args.slots, memory, **told)
 

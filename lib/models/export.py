@@ -9,6 +9,7 @@ Images are float 0..255, BGR or RGB as the metadata's ``color`` says. N, S and i
 kernel's sides are written into the search graph. Graphs are checked against PyTorch before anything is written.
 """
 
+import copy
 import hashlib
 import io
 import json
@@ -63,12 +64,10 @@ def export(loaded: LoadedModel, *, template_side: int = 127, search_side: int = 
         with torch.no_grad():
             kernels = model.template(z)
             names = [f"kernel_{number}" for number in range(len(kernels))]
-            predictions = ["cls", "reg"] if loaded.ratios else ["response"]
             slots = {name: {0: "slots"} for name in ("z", *names)}
-            images_and_slots = slots | {"x": {0: "images", 2: "side", 3: "side"}}
             graphs = Graphs(
                 template=_graph(_Template(model), (z,), ["z"], names, slots),
-                search=_graph(_Search(model), (x, *kernels), ["x", *names], predictions, images_and_slots),
+                search=_search_graph(model, kernels, x),
                 facts=facts_of(loaded, template_side, search_side),
             )
         apart = check(model, graphs)
@@ -78,6 +77,23 @@ def export(loaded: LoadedModel, *, template_side: int = 127, search_side: int = 
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{loaded.arch} must be made of what ONNX has, it is not ({reason}): export another") from error
     return graphs, apart
+
+
+@torch.no_grad()
+def search_graph(model: Any, kernels: tuple[Tensor, ...], x: Tensor) -> bytes:
+    """The search graph alone, in float32, of a model on any device, for kernels of these sides (N, ...)."""
+    copied = copy.deepcopy(model).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    images = x[: len(x) // len(kernels[0])]  # of one slot; of two the graph is made, to hold for any number
+    pair, *two = (torch.cat([part, part]).cpu().float() for part in (images, *(kernel[:1] for kernel in kernels)))
+    return _search_graph(copied, tuple(two), pair)
+
+
+def _search_graph(model: Any, kernels: tuple[Tensor, ...], x: Tensor) -> bytes:
+    names = [f"kernel_{number}" for number in range(len(kernels))]
+    predictions = ["cls", "reg"] if hasattr(model, "connect_model") else ["response"]
+    axes: dict[str, dict[int, str]] = {name: {0: "slots"} for name in names}
+    axes["x"] = {0: "images", 2: "side", 3: "side"}
+    return _graph(_Search(model), (x, *kernels), ["x", *names], predictions, axes)
 
 
 def facts_of(loaded: LoadedModel, template_side: int, search_side: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ one batch: ``init(frame, [xywh, ...])``, then boxes (n, 4) and scores (n,).
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import Tensor
 from lib.files import UserError
 from lib.geometry.boxes import cxcywh_from_xywh, xywh_from_cxcywh
 from lib.geometry.crop import Frames
+from lib.models.backends import running
 from lib.models.graphs import open_model
 from lib.tracker.family import SEARCHED, Family
 from lib.tracker.state import take
@@ -45,6 +47,7 @@ def load(
     device: str = "auto",
     fuse: bool = True,
     precision: str = "fp32",
+    backend: str = "eager",
 ) -> "LiveTracker":
     """A tracker with these weights: a checkpoint of ours, a published file, or NAME.onnx, graphs that export.py made.
 
@@ -52,11 +55,13 @@ def load(
     hyper-parameters by name; without them those that were tuned for the weights and lie with them, otherwise the
     paper's. ``device``: auto, cpu, cuda, cuda:1, mps. ``matching`` of an SE-SiamFC: corr, greedypw.
     ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
-    ``precision`` of the network: fp32, bf16, fp16.
+    ``precision`` of the network: fp32, bf16, fp16. ``backend`` that runs it: eager, compiled, onnxruntime, openvino, or
+    auto, the fastest of those on the first frame.
     """
     loaded = open_model(_shipped() if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model
-    family = Family.of(loaded, model.to(_device(device)), precision=precision)
+    run_by = partial(running, backend=backend)
+    family = Family.of(loaded, model.to(_device(device)), precision=precision, run_by=run_by)
     return LiveTracker(family, loaded.hyper if hyper is None else hyper)
 
 

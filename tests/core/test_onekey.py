@@ -17,6 +17,7 @@ from lib.core.lock import same_run
 from lib.core.onekey import Job
 from lib.evaluation.report import settings_from_html
 from lib.files import UserError
+from lib.models.backends import Running
 from tests.core.tiny import write_data, write_settings
 
 SCRIPT = Path(__file__).parents[2] / "siamese_tracking" / "onekey.py"
@@ -157,3 +158,22 @@ def test_settings_come_back_from_the_report_and_from_a_checkpoint(whole, tmp_pat
         assert subprocess.run(command, capture_output=True).returncode == 0
         assert load_train(cfg) == load_train(folder / "tiny.yaml")
         assert subprocess.run(command, capture_output=True).returncode == 2  # it is there now
+
+
+def test_precision_and_backend_of_all_tracking(data, tmp_path):
+    path = write_settings(tmp_path, data)
+    plain = path.read_text()
+
+    def job(**told):
+        text = ", ".join(f"{key}: {value}" for key, value in told.items())
+        path.write_text(plain.replace("TEST: {", f"TEST: {{{text}, "))
+        return Job(load_train(path), tmp_path, torch.device("cpu"), quiet=True)
+
+    model = job(BACKEND="onnxruntime").family(None).model
+    assert isinstance(model, Running) and model.backend == "onnxruntime"
+    half = job(PRECISION="bf16").family(None).model
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert not isinstance(half, Running)
+    assert next(half.parameters()).dtype == (torch.bfloat16 if supported else torch.float32)
+    with pytest.raises(UserError, match="fp16 is for GPUs"):
+        job(PRECISION="fp16").look_ahead()

@@ -257,3 +257,17 @@ def test_readmes_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     left = runpy.run_path("example.py")
     assert left["box"].shape == (4,) and 0 <= left["score"] <= 1
+
+
+@pytest.mark.parametrize("arch", ["SiamFCRes22", "SiamRPNRes22"])
+def test_another_backend_gives_the_same_boxes(tmp_path: Path, video: Sequence, frames: list[np.ndarray], arch: str):
+    pytest.importorskip("onnxruntime")
+    weights = tmp_path / "weights.pth"
+    model = family(arch).model
+    torch.save({"arch": arch, "state_dict": model.state_dict()}, weights)
+    (eager, scores), (other, others) = (
+        follow(load(weights, backend=backend, device="cpu"), frames, video.truth[0])
+        for backend in ("eager", "onnxruntime")
+    )
+    np.testing.assert_allclose(other, eager, atol=5e-3)
+    np.testing.assert_allclose(others, scores, atol=1e-4)

@@ -103,7 +103,9 @@ def _in_one_pass(x: Tensor) -> bool:
     same to the last bit or so.
     """
     return bool(
-        x.device.type == "cpu"
+        not torch.jit.is_tracing()
+        and not torch.compiler.is_compiling()  # before what a compiler cannot follow
+        and x.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
@@ -111,6 +113,4 @@ def _in_one_pass(x: Tensor) -> bool:
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
         and not torch.is_autocast_enabled("cpu")
         and not (x.requires_grad and torch.is_grad_enabled())
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
     )
