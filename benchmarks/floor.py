@@ -31,7 +31,7 @@ class Floor:
         return {**{f"floor_{k}": v for k, v in asdict(self).items()}, "distance": taken_ms / self.ms}
 
 
-def best_seconds(call: Callable[[], Any], device: torch.device, repeats: int = 5) -> float:
+def best_seconds(call: Callable[[], Any], device: torch.device, repeats: int = 20) -> float:
     """The shortest of some calls, after one that does not count."""
     times = []
     for _ in range(repeats + 1):
