@@ -19,7 +19,7 @@ from tests.scripts.live import SIZE, TARGET, checkpoint, clip, start
 
 MISSING = [tool for tool in ("Xvfb", "xdotool", "import") if shutil.which(tool) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
-TIMEOUT = 60  # seconds for a window to come, or a picture to change
+TIMEOUT = 180  # seconds for a window to come, or a picture to change, on a machine that is busy too
 
 
 class Screen:
