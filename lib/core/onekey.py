@@ -164,6 +164,7 @@ class Job:
         self.note("test", epochs=len(folders), data=test.DATA, processes=len(places))
         of: dict[str, Any] = {"dataset": test.DATA, "root": str(settings.DATASET_ROOT), "max_frames": test.MAX_FRAMES}
         of |= {"slots": settings.SLOTS, "memory": memory_for_frames(places)}
+        of |= {"precision": test.PRECISION, "backend": test.BACKEND}
         weights = {epoch: str(checkpoint_path(settings.CHECKPOINT_DIR, epoch)) for epoch in folders}
         tasks = [Task(Subject(weights[epoch], **of), {}, folder) for epoch, folder in folders.items()]
         done = spread(track_task, tasks, places)

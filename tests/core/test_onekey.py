@@ -136,6 +136,21 @@ def test_epochs_are_tested_at_once_with_the_same_results(whole, tmp_path, monkey
     assert (tmp_path / "result/choose-first3/SiamFCRes22_e2").is_dir()
 
 
+def test_epochs_tested_at_once_run_as_the_settings_say(whole, tmp_path, monkeypatch):
+    settings = load_train(whole[0] / "tiny.yaml")
+    told = {"PRECISION": "bf16", "BACKEND": "compiled"}
+    job = Job(
+        settings.model_copy(update={"TEST": settings.TEST.model_copy(update=told)}),
+        tmp_path,
+        torch.device("cpu"),
+        quiet=True,
+    )
+    tasks: list = []
+    monkeypatch.setattr("lib.core.onekey.spread", lambda run, given, places: tasks.extend(given) or [])
+    job.track_at_once({1: tmp_path / "e1"}, [torch.device("cpu")] * 2)
+    assert [(task.subject.precision, task.subject.backend) for task in tasks] == [("bf16", "compiled")]
+
+
 def test_a_run_may_go_on_with_more_processes(data, tmp_path):
     settings = load_train(write_settings(tmp_path, data))
     same_run(settings, tmp_path)
