@@ -6,7 +6,6 @@ Each stage finds on disk what it has done: training its checkpoints, testing its
 import json
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +119,14 @@ class Job:
         else:
             model = build_model(self.settings)
             model.load_state_dict(load_checkpoint(checkpoint_path(self.settings.CHECKPOINT_DIR, epoch))["state_dict"])
-        train = self.settings.TRAIN
-        ratios = train.ANCHORS_RATIOS if self.settings.FAMILY == "SIAMRPN" else None
-        told: dict[str, Any] = {"scales": train.ANCHORS_SCALES, "mapping": score_mapping(train.LOSS)}
-        told |= {"precision": self.settings.TEST.PRECISION}
-        told |= {"run_by": partial(running, backend=self.settings.TEST.BACKEND)}
-        return Family(model.fuse().to(self.device), ratios=ratios, **told)
+        train, test = self.settings.TRAIN, self.settings.TEST
+        return Family(
+            running(model.fuse().to(self.device), test.BACKEND),
+            ratios=train.ANCHORS_RATIOS if self.settings.FAMILY == "SIAMRPN" else None,
+            scales=train.ANCHORS_SCALES,
+            mapping=score_mapping(train.LOSS),
+            precision=test.PRECISION,
+        )
 
     def results(self, block: str, tracker: str) -> Path:
         """Folder of a tracker's result files; the first frames of a set are another set than the whole of it."""

@@ -6,7 +6,7 @@ A process keeps the test set and the model that it was last told of.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,7 @@ def _family(
     device: torch.device,
 ) -> tuple[Family, LoadedModel]:
     loaded = open_model(weights, arch=arch, cls_type=cls_type, anchors=anchors, matching=matching)
-    model, run_by = loaded.model.fuse().to(device), partial(running, backend=backend)
-    return Family.of(loaded, model, precision=precision, run_by=run_by), loaded
+    return Family.of(loaded, running(loaded.model.fuse().to(device), backend), precision=precision), loaded
 
 
 # -------------------------------------------------------------------------------------------------- the command line

@@ -111,6 +111,10 @@ class Running(nn.Module):
         self.color = getattr(model, "color", "bgr")
         self.runs: dict[Any, Run] = {}  # by what a graph has built in: the kernels' sides
 
+    @property
+    def backbone(self) -> Any:
+        return self.model.backbone
+
     def template(self, z: Tensor) -> Kernels:
         return self.model.template(z)
 

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,12 +43,10 @@ class Family:
         engine: str | None = None,
         slots_at_once: int | None = None,
         precision: str = "fp32",
-        run_by: Callable[[Any], Any] | None = None,
     ) -> None:
         """``ratios`` and ``scales`` of the anchors make it SiamRPN; ``mapping`` of logits to scores; ``engine`` of the
-        crop, by default cv2 on the CPU and torch elsewhere. ``run_by`` makes of the model one that runs otherwise."""
+        crop, by default cv2 on the CPU and torch elsewhere."""
         self.model = in_precision(model.eval(), precision)
-        self.model = run_by(self.model) if run_by else self.model
         self.device = device_of(model)
         on_cpu = self.device.type == "cpu"
         self.options: dict[str, Any] = {
@@ -64,12 +62,9 @@ class Family:
         self.trackers: dict[Sides, Any] = {}
 
     @classmethod
-    def of(
-        cls, loaded: Any, model: Any, *, precision: str = "fp32", run_by: Callable[[Any], Any] | None = None
-    ) -> "Family":
+    def of(cls, loaded: Any, model: Any, *, precision: str = "fp32") -> "Family":
         """``model`` is that of ``loaded`` weights (anchors and mapping are theirs), fused, exported, on any device."""
-        anchors = {"ratios": loaded.ratios, "scales": loaded.scales}
-        return cls(model, mapping=loaded.mapping, precision=precision, run_by=run_by, **anchors)
+        return cls(model, ratios=loaded.ratios, scales=loaded.scales, mapping=loaded.mapping, precision=precision)
 
     def at(self, sides: Sides | int) -> Any:
         """The tracker with these sides, or with this side of the search image."""

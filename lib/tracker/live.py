@@ -11,7 +11,6 @@ one batch: ``init(frame, [xywh, ...])``, then boxes (n, 4) and scores (n,).
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,7 @@ def load(
     """
     loaded = open_model(_shipped() if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model
-    run_by = partial(running, backend=backend)
-    family = Family.of(loaded, model.to(_device(device)), precision=precision, run_by=run_by)
+    family = Family.of(loaded, running(model.to(_device(device)), backend), precision=precision)
     return LiveTracker(family, loaded.hyper if hyper is None else hyper)
 
 
