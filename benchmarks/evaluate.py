@@ -4,10 +4,7 @@ python -m benchmarks.evaluate [--sequences 100] [--frames 590] [--trackers 10] [
 """
 
 import argparse
-import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +15,13 @@ import numpy as np
 import torch
 from shapely.geometry import Polygon
 
+from benchmarks import figures
 from benchmarks.baseline import evaluation as plain
 from lib.core.device import prepare_process
 from lib.evaluation import otb, statistics, trackers, vot
 from lib.evaluation.datasets import load
 from lib.evaluation.regions import Runs
-from lib.files import atomic_write, run_script
+from lib.files import run_script
 from lib.geometry.polygons import polygon_overlap, rasterised_overlap
 
 RUNS, REPETITIONS = 60, 15  # of a VOT challenge
@@ -175,17 +173,8 @@ def main() -> None:
     prepare_process()
     torch.set_num_threads(1)
     lines = measure(o)
-    machine = {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "numpy": np.__version__,
-    }
-    machine |= {
-        "python": platform.python_version(),
-        "command": " ".join(["python -m benchmarks.evaluate", *sys.argv[1:]]),
-    }
-    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    about = figures.machine("evaluate") | {"load": os.getloadavg()[0], "numpy": np.__version__}
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
     width = max(len(each["what"]) for each in lines)
     print(f"{'':{width}}  {'ours, s':>8}  {'peer, s':>8}  {'ratio':>7}  difference")
     for each in lines:
@@ -195,11 +184,7 @@ def main() -> None:
             + "  ".join(f"{text:>8}" for text in cells)
             + f"  {cell(each['difference'], '.1g')}"
         )
-    if o.json:
-        plain_lines = [
-            {key: float(v) if isinstance(v, np.floating) else v for key, v in each.items()} for each in lines
-        ]
-        atomic_write(Path(o.json), json.dumps({"machine": machine, "lines": plain_lines}, indent=1) + "\n")
+    figures.write(o.json, about, lines=lines)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Which loss of the classification is best? Equal pairs, equal tuning trials on held-back videos, several seeds.
 
-Trains small models from random weights (experiments/train/losses/*.yaml) and scores them on OTB-mini, one pass, and on
-VOT-mini with resets, in $TRACKING_REFERENCE/dataset. Seeds count as repetitions. Stopped, it goes on where it was.
+Trains small models (experiments/train/losses/*.yaml) and scores them on OTB-mini, one pass, and on VOT-mini with
+resets, in $TRACKING_REFERENCE/dataset. Seeds count as repetitions. Stopped, it goes on where it was.
 
 python -m benchmarks.losses [--recipes siamfc siamrpn] [--seeds 0 1 2]
 """
 
 import argparse
-import json
 import os
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import figures
 from lib.core.config import load_train
 from lib.core.device import choose_device, prepare_process
 from lib.core.release import release
@@ -25,7 +25,7 @@ from lib.core.testing import begin_results
 from lib.evaluation import otb, statistics
 from lib.evaluation.datasets import load
 from lib.evaluation.report import terminal_table
-from lib.files import UserError, atomic_write, run_script
+from lib.files import UserError, run_script
 
 LOSSES = ("logistic", "hinge", "focal")
 SETS = ("OTB-mini", "VOT-mini")
@@ -50,7 +50,7 @@ def main() -> None:
     for recipe in args.recipes:
         rows = {loss: [tracks(recipe, loss, seed, stages, device) for seed in args.seeds] for loss in LOSSES}
         found[recipe] = compare(recipe, rows, stages)
-        atomic_write(args.json, json.dumps({"seeds": args.seeds, **found}, indent=1) + "\n")
+        figures.write(args.json, figures.machine("losses", device), seeds=args.seeds, **found)
 
 
 def test_sets() -> Path:

@@ -95,7 +95,7 @@ def main() -> None:
     videos = load(args.dataset, args.dataset_root, max_frames=args.max_frames)
     if any(video.kind == "vot" for video in videos):
         raise UserError(f"{args.dataset} must be a set of the one-pass protocol, it is VOT's: name another")
-    dataset = Path(args.dataset).name + (f"-first{args.max_frames}" if args.max_frames else "")
+    dataset = results.set_folder(args.dataset, args.max_frames)
     folders = [Path(args.result_path) / dataset / f"OpenCV-{name}" for name in args.trackers]
     for name, folder in zip(args.trackers, folders, strict=True):
         track(name, videos, folder)

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from lib.core.checkpoint import checkpoint_path, epochs_on_disk, load_checkpoint
 from lib.core.config import hyper_to_yaml, load_train
 from lib.core.device import choose_device
 from lib.core.lock import locked, same_run
-from lib.core.parallel import devices_at_hand, places_for, spread
+from lib.core.parallel import devices_at_hand, places_for
 from lib.core.provenance import provenance
 from lib.core.scoring import HEADLINE, Scores, Stage, score
 from lib.core.settings import TrainSettings, cautions
 from lib.core.subject import Subject, memory_for_frames
 from lib.core.summary import Outcome, write_report
-from lib.core.testing import Task, track_task
+from lib.core.testing import Task, run_all, track_task
 from lib.core.train import build_model, initial_model, score_mapping, train_on_gpus
 from lib.core.tune import PROPOSE, Finished, Search, search_space
 from lib.evaluation.datasets import load
 from lib.evaluation.report import settings_from_html
+from lib.evaluation.results import set_folder
 from lib.files import UserError, atomic_write
 from lib.models.backends import running
 from lib.tracker.family import Family, defaults
@@ -129,10 +129,9 @@ class Job:
         )
 
     def results(self, block: str, tracker: str) -> Path:
-        """Folder of a tracker's result files; the first frames of a set are another set than the whole of it."""
+        """Folder of a tracker's result files."""
         name = self.settings.final_data if block == "FINAL" else getattr(self.settings, block).DATA
-        frames = getattr(self.settings, block).MAX_FRAMES
-        return self.folder / "result" / (name + (f"-first{frames}" if frames else "")) / tracker
+        return self.folder / "result" / set_folder(name, getattr(self.settings, block).MAX_FRAMES) / tracker
 
     def test_epochs(self) -> dict[int, Scores]:
         """Score every epoch on TEST.DATA, one after the other or TEST.THREADS at once."""
@@ -168,9 +167,7 @@ class Job:
         of |= {"precision": test.PRECISION, "backend": test.BACKEND}
         weights = {epoch: str(checkpoint_path(settings.CHECKPOINT_DIR, epoch)) for epoch in folders}
         tasks = [Task(Subject(weights[epoch], **of), {}, folder) for epoch, folder in folders.items()]
-        done = spread(track_task, tasks, places)
-        for _ in tqdm(done, "test epochs", len(tasks), unit="epoch", disable=self.quiet, leave=False):
-            pass
+        run_all(track_task, tasks, places, "test epochs", "epoch", quiet=self.quiet)
 
     def choose(self, epochs: Mapping[int, Scores]) -> int:
         """The best tested epoch (of equal ones the first), or the last one trained."""

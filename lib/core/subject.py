@@ -18,6 +18,7 @@ from lib.core.scoring import Stage
 from lib.data.pixels import SHARE, free_memory
 from lib.evaluation.datasets import load, place
 from lib.evaluation.names import canonical
+from lib.evaluation.results import set_folder
 from lib.files import UserError
 from lib.models import zoo
 from lib.models.backends import BACKENDS, running
@@ -69,9 +70,8 @@ class Subject:
         return place(self.dataset, self.root)
 
     def results(self, root: str | Path, tracker: str) -> Path:
-        """Folder of result files; the first frames of a set are another set than the whole of it."""
-        name = Path(self.dataset).name  # of a path its last part
-        name += f"-first{self.max_frames}" if self.max_frames else ""
+        """Folder of result files."""
+        name = set_folder(self.dataset, self.max_frames)
         suffix = "".join(f"-{value}" for value in self.departures().values())
         return Path(root) / name / (tracker + suffix) if tracker else Path(root) / (name + suffix)
 

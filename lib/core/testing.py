@@ -112,10 +112,12 @@ def deal(weights: Sequence[float], parts: int) -> list[list[int]]:
 Work = Callable[[Any, torch.device], Any]
 
 
-def run_all(work: Work, tasks: Sequence[Any], places: Sequence[torch.device], label: str, unit: str) -> None:
+def run_all(
+    work: Work, tasks: Sequence[Any], places: Sequence[torch.device], label: str, unit: str, *, quiet: bool = False
+) -> None:
     """Do all tasks; where they are done by other processes a bar counts them."""
     done = spread(work, tasks, places)
-    for _ in tqdm(done, label, len(tasks), unit=unit, disable=len(places) == 1, leave=False):
+    for _ in tqdm(done, label, len(tasks), unit=unit, disable=quiet or len(places) == 1, leave=False):
         pass
 
 

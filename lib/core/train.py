@@ -99,10 +99,11 @@ def train(
 ) -> dict[str, Any]:
     """Train to END_EPOCH, a checkpoint an epoch; goes on after the newest one. Returns counts for the report."""
     index, counts = training_index(settings)
-    model, started = initial_model(settings)
+    newest = newest_checkpoint(settings)
+    model, started = initial_model(settings) if newest is None else (build_model(settings), None)
     model = group.joined(model.to(device))
     optimiser = new_optimiser(settings, model)
-    past = resume(settings, model, optimiser)
+    past = resume(settings, newest, model, optimiser)
     if past["epoch"] >= settings.TRAIN.END_EPOCH:
         return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
 
@@ -274,19 +275,26 @@ def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
     )
 
 
-def resume(settings: TrainSettings, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load the newest checkpoint of this run, or RESUME, or nothing: {epoch, losses, skipped, whether nothing}."""
+def newest_checkpoint(settings: TrainSettings) -> dict[str, Any] | None:
+    """What training goes on from: the newest checkpoint of this run, or RESUME, or nothing."""
     checkpoint = latest_checkpoint(settings.CHECKPOINT_DIR)
     source, cure = str(settings.CHECKPOINT_DIR), "CHECKPOINT_DIR"
     if checkpoint is None and settings.TRAIN.RESUME:
         checkpoint, source, cure = load_checkpoint(settings.TRAIN.RESUME), settings.TRAIN.RESUME, "RESUME"
-    if checkpoint is None:
-        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": True}
-    if checkpoint.get("arch") != settings.TRAIN.MODEL:
+    if checkpoint is not None and checkpoint.get("arch") != settings.TRAIN.MODEL:
         raise UserError(
             f"a run goes on with its own MODEL, {settings.TRAIN.MODEL}; what lies in {source} is of "
             f"{checkpoint.get('arch')}: name another {cure}"
         )
+    return checkpoint
+
+
+def resume(
+    settings: TrainSettings, checkpoint: dict[str, Any] | None, model: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Fill model and optimiser from the checkpoint: {epoch, losses, skipped, whether it begins}."""
+    if checkpoint is None:
+        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": True}
     model.load_state_dict(checkpoint["state_dict"])
     optimiser.load_state_dict(checkpoint["optimizer"])
     return {"fresh": False, **{key: checkpoint[key] for key in ("epoch", "losses", "skipped")}}

@@ -36,6 +36,11 @@ def result_path(tracker: str | Path, sequence: Sequence, kind: str, repetition: 
     return Path(tracker) / experiment / name / f"{name}_{repetition:03d}.txt"
 
 
+def set_folder(dataset: str | Path, max_frames: int | None) -> str:
+    """Name of a set's folder of results; the first frames of a set are another set than the whole of it."""
+    return Path(dataset).name + (f"-first{max_frames}" if max_frames else "")  # of a path its last part
+
+
 def write(path: str | Path, rows: Array, kind: str, origin: int = 1) -> None:
     """Write rows (T, 4 or 8) atomically, with all digits."""
     rows = np.asarray(rows, np.float64)

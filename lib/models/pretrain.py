@@ -12,7 +12,7 @@ A ResNet that is wider than the model is thinned to it (:mod:`lib.models.thin`).
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,15 +217,9 @@ def _resnet_names(backbone: CIResNet) -> dict[str, str]:
 
 
 def _from_thin_resnet(state: Mapping[str, Tensor], backbone: CIResNet) -> Mapped:
-    """As ResNet-50; it sees BGR 0..255 less a mean, which goes into the bias of its stem.
-
-    The stem's weights become of the magnitude that they have on normalised images, K times theirs.
-    """
+    """As ResNet-50; it sees BGR 0..255 less a mean."""
     mapped, used = _copied(state, backbone, _resnet_names(backbone))
-    mapped["bn1.bias"] -= mapped["conv1.weight"].sum((2, 3)) @ torch.tensor(CAFFE_MEAN)
-    gain = 255 * sum(DEVIATION) / 3
-    mapped["conv1.weight"] *= gain
-    mapped["bn1.running_var"] = gain**2 * (mapped["bn1.running_var"] + EPS) - EPS
+    _see_raw(mapped, "conv1", "bn1", mean=[value / 255 for value in CAFFE_MEAN], deviation=[1 / 255] * 3)
     return mapped, used
 
 
@@ -340,12 +334,20 @@ def _identity(name: str, channels: int) -> dict[str, Tensor]:
 
 
 def _see_raw_bgr(mapped: dict[str, Tensor], conv: str, norm: str) -> None:
-    """Change a stem for normalised RGB into one for BGR 0..255, in place; the formulas are at the top of the file."""
+    """Change a stem for normalised RGB into one for BGR 0..255, in place."""
+    _see_raw(mapped, conv, norm, mean=MEAN, deviation=DEVIATION)
+    mapped[f"{conv}.weight"] = mapped[f"{conv}.weight"].flip(1)
+
+
+def _see_raw(
+    mapped: dict[str, Tensor], conv: str, norm: str, *, mean: Sequence[float], deviation: Sequence[float]
+) -> None:
+    """Change a stem for images less ``mean``, over ``deviation``, into one for 0..255: the formulas at the top."""
     weight = mapped[f"{conv}.weight"].double()  # (O, 3, k, k)
-    mean, deviation = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (MEAN, DEVIATION))
-    gain = 255 * deviation.mean()
-    offset = (weight * mean / deviation).sum((1, 2, 3))
-    mapped[f"{conv}.weight"] = (weight * deviation.mean() / deviation).flip(1).float()
+    m, s = (torch.tensor(each, dtype=torch.float64)[:, None, None] for each in (mean, deviation))
+    magnitude = sum(DEVIATION) / 3
+    gain, offset = 255 * magnitude, (weight * m / s).sum((1, 2, 3))
+    mapped[f"{conv}.weight"] = (weight * magnitude / s).float()
     running_mean, running_var = (mapped[f"{norm}.running_{part}"].double() for part in ("mean", "var"))
     mapped[f"{norm}.running_mean"] = (gain * (running_mean + offset)).float()
     mapped[f"{norm}.running_var"] = (gain**2 * (running_var + EPS) - EPS).float()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.models.layers.cir import CIRBottleneck, crop
+from lib.models.layers.folded import affine
 
 SAMPLES = 20_000  # M
 RIDGE = 1e-3  # of the inputs' mean variance: what one could as well be told from others must not grow
@@ -33,16 +34,15 @@ def thin(wide: Any, narrow: Any, images: Tensor) -> float:
     kept = _choose(_readers(full, wide.layer1[0]), len(wide.bn1.weight), len(narrow.bn1.weight))
     _take(wide, narrow, images, kept)
     slim = narrow.stem(images)
-    stages = [(wide.layer1, narrow.layer1, [wide.layer2[0]]), (wide.layer2, narrow.layer2, [])]
-    for number, (layers, theirs, readers) in enumerate(stages):
+    for layers, theirs, readers in ((wide.layer1, narrow.layer1, [wide.layer2[0]]), (wide.layer2, narrow.layer2, [])):
         passed = [full]  # the stream after each layer
         for layer in layers:
             passed.append(layer(passed[-1]))
         problems = [
             p for x, layer in zip(passed[1:], [*layers[1:], *readers], strict=False) for p in _readers(x, layer)
         ]
-        if number == 1:
-            problems.append((_rows(passed[-1]), _rows(passed[-1])))  # features are read as they are
+        if not readers:  # features are read as they are
+            problems.append((_rows(passed[-1]), _rows(passed[-1])))
         kept = _choose(problems, layers[0].conv3.out_channels, theirs[0].conv3.out_channels)
         for layer, their in zip(layers, theirs, strict=True):
             if isinstance(layer, CIRBottleneck):
@@ -88,11 +88,10 @@ def _rows(x: Tensor, kernel: int = 1) -> Tensor:
 
     Cells at the border are left out: a unit drops them.
     """
-    n, _, height, width = x.shape
-    cells = n * (height - 2) * (width - 2)
-    chosen = torch.randperm(cells, generator=torch.Generator().manual_seed(0))[:SAMPLES]
-    image, cell = chosen // ((height - 2) * (width - 2)), chosen % ((height - 2) * (width - 2))
-    row, column = cell // (width - 2) + 1, cell % (width - 2) + 1
+    images, height, width = len(x), x.shape[2] - 2, x.shape[3] - 2
+    chosen = torch.randperm(images * height * width, generator=torch.Generator().manual_seed(0))[:SAMPLES]
+    image, row, column = torch.unravel_index(chosen, (images, height, width))
+    row, column = row + 1, column + 1
     reach = torch.arange(kernel) - kernel // 2
     down, across = row[:, None, None] + reach[:, None], column[:, None, None] + reach
     return x.movedim(1, -1)[image[:, None, None], down, across].movedim(-1, 1).flatten(1).double()
@@ -161,6 +160,5 @@ def _take(wide: Any, narrow: Any, images: Tensor, kept: Tensor) -> None:
     """The stem's filters ``kept`` as they are."""
     narrow.conv1.weight.copy_(wide.conv1.weight[kept])
     made = narrow.conv1(images)
-    gain = wide.bn1.weight / (wide.bn1.running_var + wide.bn1.eps).sqrt()
-    shift = wide.bn1.bias - gain * wide.bn1.running_mean
+    gain, shift = affine(wide.bn1)
     _set_norm(narrow.bn1, made.mean((0, 2, 3)), made.var((0, 2, 3)), gain[kept], shift[kept])

@@ -146,7 +146,7 @@ def test_epochs_tested_at_once_run_as_the_settings_say(whole, tmp_path, monkeypa
         quiet=True,
     )
     tasks: list = []
-    monkeypatch.setattr("lib.core.onekey.spread", lambda run, given, places: tasks.extend(given) or [])
+    monkeypatch.setattr("lib.core.onekey.run_all", lambda run, given, *where, **how: tasks.extend(given))
     job.track_at_once({1: tmp_path / "e1"}, [torch.device("cpu")] * 2)
     assert [(task.subject.precision, task.subject.backend) for task in tasks] == [("bf16", "compiled")]
 
