@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lib.models import zoo
-from lib.models.layers.folded import FoldedConv, affine
+from lib.models.layers.folded import FoldedConv, affine, lower_precision
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
@@ -94,6 +94,17 @@ def test_packed_weights_follow_the_weights():
 
 
 @torch.no_grad()
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU has no bfloat16 arithmetic")
+def test_biases_are_not_rounded_in_bfloat16():
+    conv = nn.Conv2d(1, 1, 1)
+    nn.init.ones_(conv.weight)
+    nn.init.constant_(conv.bias, 255.375)  # in bfloat16 256
+    with torch.inference_mode():
+        out = lower_precision(FoldedConv(conv), torch.bfloat16)(torch.full((1, 1, 8, 8), -255.0).bfloat16())
+    assert out.dtype == torch.bfloat16
+    assert (out == 0.375).all()
+
+
 def test_affine_is_the_norm():
     layer, x = norm(5), torch.randn(2, 5, 3, 3)
     scale, shift = (value.float()[:, None, None] for value in affine(layer))

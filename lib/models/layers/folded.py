@@ -62,7 +62,8 @@ class FoldedConv(nn.Module):
         if _in_one_pass(x):
             weight, after = self._packed_for(x), "relu" if self.relu else "none"
             return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *self.steps, after, [], "")
-        out = F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        out = F.conv2d(x, self.weight, bias, self.stride, groups=self.groups)
         return out.relu_() if self.relu else out
 
     def plus(self, x: Tensor, other: Tensor, *, relu: bool = False) -> Tensor:
@@ -75,7 +76,8 @@ class FoldedConv(nn.Module):
             other = other.contiguous(memory_format=torch.channels_last)
             after: Any = ("add", 1.0, "relu" if relu else None, [], "")
             weight = self._packed_for(x)
-            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, self.bias, *self.steps, *after)
+            bias = None if self.bias is None else self.bias.to(x.dtype)
+            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, bias, *self.steps, *after)
         out = self(x)
         out += other
         return out.relu_() if relu else out
@@ -94,6 +96,20 @@ class FoldedConv(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles pack their weights themselves."""
         return {**self.__dict__, "_packed": {}}
+
+
+def lower_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """``model`` in ``dtype``, in place, but biases of folded convolutions as they are.
+
+    Rounded weights err now up, now down; a rounded bias moves every cell the same way, and the stem's, which takes the
+    image's mean away, is large beside what is left.
+    """
+    convs = [part for part in model.modules() if isinstance(part, FoldedConv)]
+    biases = [None if conv.bias is None else constant(conv.bias) for conv in convs]
+    model.to(dtype)
+    for conv, bias in zip(convs, biases, strict=True):
+        conv.bias = bias
+    return model
 
 
 def _in_one_pass(x: Tensor) -> bool:
