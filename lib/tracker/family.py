@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from lib.files import UserError
-from lib.models.layers.folded import lower_precision
 from lib.tracker.siamfc import SiamFCParams, SiamFCTracker
 from lib.tracker.siamrpn import SiamRPNParams, SiamRPNTracker
 from lib.tracker.state import device_of
@@ -133,4 +132,4 @@ def in_precision(model: Any, precision: str) -> Any:
     if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         print("this CPU has no bfloat16 arithmetic: going on in fp32, which is faster here", file=sys.stderr)
         return model
-    return lower_precision(model, PRECISIONS[precision])
+    return model.to(PRECISIONS[precision])

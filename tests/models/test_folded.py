@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lib.models import zoo
-from lib.models.layers.folded import FoldedConv, affine, lower_precision
+from lib.models.layers.folded import FoldedConv, affine
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
@@ -100,7 +100,7 @@ def test_biases_are_not_rounded_in_bfloat16():
     nn.init.ones_(conv.weight)
     nn.init.constant_(conv.bias, 255.375)  # in bfloat16 256
     with torch.inference_mode():
-        out = lower_precision(FoldedConv(conv), torch.bfloat16)(torch.full((1, 1, 8, 8), -255.0).bfloat16())
+        out = FoldedConv(conv).to(torch.bfloat16)(torch.full((1, 1, 8, 8), -255.0).bfloat16())
     assert out.dtype == torch.bfloat16
     assert (out == 0.375).all()
 

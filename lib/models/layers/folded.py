@@ -7,13 +7,21 @@ t = beta - mean * s, norm(W x + b) = (s W) x + (s b + t). Folding is done in flo
 (no padding): a padded convolution whose border is dropped afterwards is a valid one on fewer cells.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.models.layers import winograd
+
 SHAPES = 4  # of images, for which a layer keeps its packed weight
+
+
+def _pointwise(*args: Any) -> Tensor:
+    """oneDNN's convolution, what is done to each cell after it in the same pass."""
+    return torch.ops.mkldnn._convolution_pointwise(*args)
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -47,7 +55,7 @@ class FoldedConv(nn.Module):
         self.stride = (conv.stride[0], conv.stride[1])
         self.groups, self.relu = conv.groups, relu
         self.steps = ([0, 0], self.stride, [1, 1], self.groups)  # padding, stride, dilation, groups of oneDNN
-        self._packed: dict[Any, tuple[Tensor, Tensor]] = {}
+        self._made: dict[Any, tuple[Any, Tensor]] = {}
 
     def scale_outputs(self, scale: Tensor, shift: Tensor | None = None) -> "FoldedConv":
         """Fold a further scale * . + shift (each (C',)) into a convolution without ReLU."""
@@ -60,8 +68,10 @@ class FoldedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if _in_one_pass(x):
-            weight, after = self._packed_for(x), "relu" if self.relu else "none"
-            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *self.steps, after, [], "")
+            if winograd.pays(x, self.weight, self.stride, self.groups):
+                return self._in_tiles(x)
+            after = "relu" if self.relu else "none"
+            return _pointwise(x, self._kept(x, self._packed), self.bias, *self.steps, after, [], "")
         bias = None if self.bias is None else self.bias.to(x.dtype)
         out = F.conv2d(x, self.weight, bias, self.stride, groups=self.groups)
         return out.relu_() if self.relu else out
@@ -75,41 +85,53 @@ class FoldedConv(nn.Module):
         if _in_one_pass(x):
             other = other.contiguous(memory_format=torch.channels_last)
             after: Any = ("add", 1.0, "relu" if relu else None, [], "")
-            weight = self._packed_for(x)
+            weight = self._kept(x, self._packed)
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, bias, *self.steps, *after)
         out = self(x)
         out += other
         return out.relu_() if relu else out
 
-    def _packed_for(self, x: Tensor) -> Tensor:
-        """The weight in the layout that oneDNN wants for images of this shape; else every call makes it anew."""
+    def _in_tiles(self, x: Tensor) -> Tensor:
+        tiles = winograd.tiles(x)
+        shape = tiles[0].shape
+        kernels = self._kept(x, lambda weight, _: [self._packed(k, shape) for k in winograd.transformed(weight)])
+        biases = [self.bias if n == winograd.EVEN else None for n in range(len(kernels))]
+        parts = zip(tiles, kernels, biases, strict=True)
+        products = [_pointwise(tile, k, bias, *self.steps, "none", [], "") for tile, k, bias in parts]
+        out = winograd.rows_of(products, len(x), x.shape[2] - 2)
+        return out.relu_() if self.relu else out
+
+    def _packed(self, weight: Tensor, shape: Sequence[int]) -> Tensor:
+        """In the layout that oneDNN wants for images of this shape; else every call makes it anew."""
+        return torch.ops.mkldnn._reorder_convolution_weight(weight, *self.steps, list(shape))
+
+    def _kept(self, x: Tensor, make: Callable[[Tensor, Sequence[int]], Any]) -> Any:
+        """What ``make`` makes of the weight for images of this shape, made once."""
         weight = self.weight
         key = (x.shape, x.dtype, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
-        if key not in self._packed:
-            if len(self._packed) >= SHAPES:
-                self._packed.clear()
-            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.steps, list(x.shape))
-            self._packed[key] = packed, weight.detach()  # which keeps its address from being another's
-        return self._packed[key][0]
+        if key not in self._made:
+            if len(self._made) >= SHAPES:
+                self._made.clear()
+            self._made[key] = make(weight, x.shape), weight.detach()  # which keeps its address from being another's
+        return self._made[key][0]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "FoldedConv":
+        """Where weights lose precision a bias keeps its own, as oneDNN can add it so.
+
+        Rounded weights err now up, now down; a rounded bias moves every cell the same way, and the stem's, which takes
+        the image's mean away, is large beside what is left.
+        """
+        exact = None if self.bias is None else constant(self.bias)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        weight = self.weight
+        if exact is not None and weight.device.type == "cpu" and weight.itemsize < exact.itemsize:
+            self.bias = constant(exact.cpu())
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles pack their weights themselves."""
-        return {**self.__dict__, "_packed": {}}
-
-
-def lower_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """``model`` in ``dtype``, in place, but biases of folded convolutions as they are.
-
-    Rounded weights err now up, now down; a rounded bias moves every cell the same way, and the stem's, which takes the
-    image's mean away, is large beside what is left.
-    """
-    convs = [part for part in model.modules() if isinstance(part, FoldedConv)]
-    biases = [None if conv.bias is None else constant(conv.bias) for conv in convs]
-    model.to(dtype)
-    for conv, bias in zip(convs, biases, strict=True):
-        conv.bias = bias
-    return model
+        return {**self.__dict__, "_made": {}}
 
 
 def _in_one_pass(x: Tensor) -> bool:

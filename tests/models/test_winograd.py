@@ -1,0 +1,67 @@
+"""3x3 convolutions in tiles of rows beside PyTorch's own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lib.models.layers import winograd
+from lib.models.layers.folded import FoldedConv
+
+LARGE = (3, 128, 46, 45)  # 44 rows of outputs: the last tile overlaps the one before
+
+
+def in_tiles(x, weight):
+    products = [F.conv2d(*pair) for pair in zip(winograd.tiles(x), winograd.transformed(weight), strict=True)]
+    return winograd.rows_of(products, len(x), x.shape[2] - 2)
+
+
+@pytest.mark.parametrize("height", [8, 9, 13, 14, 20, 25])
+@pytest.mark.parametrize("images", [1, 3])
+@torch.no_grad()
+def test_it_is_the_convolution(images, height):
+    x, weight = torch.randn(images, 5, height, 7), torch.randn(6, 5, 3, 3)
+    expected = F.conv2d(x.double(), weight.double())
+    torch.testing.assert_close(in_tiles(x, weight).double(), expected, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_rows_products_are_eight_of_eighteen():
+    assert winograd.transformed(torch.randn(6, 5, 3, 3)).shape == (8, 6, 5, 1, 3)
+    assert winograd.tiles(torch.randn(2, 5, 20, 7)).shape == (8, 1, 5, 2 * 3, 7)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@torch.inference_mode()
+def test_wide_layers_on_large_maps_are_made_so(relu, monkeypatch):
+    conv, x = nn.Conv2d(128, 128, 3), torch.randn(LARGE)
+    layer, other = FoldedConv(conv, relu=relu), FoldedConv(conv, relu=relu)
+    assert winograd.pays(x, layer.weight, layer.stride, layer.groups)
+    found = layer(x)
+    monkeypatch.setattr(winograd, "PRODUCTS", float("inf"))
+    direct = other(x)
+    assert found.shape == direct.shape
+    torch.testing.assert_close(found, direct, rtol=0, atol=5e-5)
+    exact = F.conv2d(x.double(), conv.weight.double(), conv.bias.double())
+    torch.testing.assert_close(found.double(), exact.relu() if relu else exact, rtol=0, atol=5e-5)
+
+
+@torch.inference_mode()
+def test_an_image_in_a_batch_is_as_alone():
+    layer, x = FoldedConv(nn.Conv2d(128, 128, 3)), torch.randn(LARGE)
+    torch.testing.assert_close(layer(x)[1:2], layer(x[1:2]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight", "stride", "groups"),
+    [
+        ((1, 128, 20, 20), (128, 128, 3, 3), (1, 1), 1),  # a small map
+        ((1, 64, 60, 60), (64, 64, 3, 3), (1, 1), 1),  # a narrow layer
+        ((1, 256, 56, 56), (256, 256, 1, 1), (1, 1), 1),
+        ((1, 128, 56, 56), (128, 128, 3, 3), (2, 2), 1),
+        ((1, 256, 56, 56), (256, 128, 3, 3), (1, 1), 2),
+    ],
+)
+def test_other_layers_are_not(shape, weight, stride, groups):
+    assert not winograd.pays(torch.empty(shape), torch.empty(weight), stride, groups)
+    assert not winograd.pays(torch.empty(LARGE).bfloat16(), torch.empty(128, 128, 3, 3), (1, 1), 1)
