@@ -1,5 +1,6 @@
 """The least time that a search can take here: max(operations / matrix speed, bytes / bandwidth), both measured."""
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -56,6 +57,7 @@ def machine_of(device: torch.device, dtype: torch.dtype) -> Machine:
 @torch.no_grad()
 def floor_of(model: Any, machine: Machine, *, images: int, instance: int = 255) -> Floor:
     """Of one slot with so many search ``images`` of a fused model: its convolutions, all but a percent of the work."""
+    model = copy.deepcopy(model).to("meta")  # where nothing is computed, and no sum rides on a convolution unseen
     first = next(model.parameters())
     seen = {"flop": 0.0, "bytes": 0.0}
 
@@ -63,13 +65,11 @@ def floor_of(model: Any, machine: Machine, *, images: int, instance: int = 255) 
         seen["flop"] += 2 * output.numel() * layer.weight[0].numel()
         seen["bytes"] += (inputs[0].numel() + output.numel() + layer.weight.numel()) * output.element_size()
 
-    convolutions = [module for module in model.modules() if isinstance(module, (FoldedConv, nn.Conv2d))]
-    kernels = model.template(torch.zeros(1, 3, 127, 127, device=first.device, dtype=first.dtype))
-    hooks = [module.register_forward_hook(count) for module in convolutions]
-    x = torch.zeros(images, 3, instance, instance, device=first.device, dtype=first.dtype)
-    with torch.backends.mkldnn.flags(enabled=False):  # with it a sum is made where no hook sees it
-        model.match(kernels, model.search(x))
-    for hook in hooks:
-        hook.remove()
+    like = {"device": first.device, "dtype": first.dtype}
+    kernels = model.template(torch.zeros(1, 3, 127, 127, **like))
+    for module in model.modules():
+        if isinstance(module, (FoldedConv, nn.Conv2d)):
+            module.register_forward_hook(count)
+    model.match(kernels, model.search(torch.zeros(images, 3, instance, instance, **like)))
     seconds = max(seen["flop"] / machine.flops, seen["bytes"] / machine.bandwidth)
     return Floor(seen["flop"] / 1e9, seen["bytes"] / 1e6, 1e3 * seconds)
