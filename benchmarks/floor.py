@@ -1,4 +1,4 @@
-"""The least time that a search can take here: max(operations / matrix speed, bytes / bandwidth), both measured."""
+"""The least time of a search by direct convolution: max(operations / matrix speed, bytes / bandwidth), as measured."""
 
 import copy
 import time
@@ -18,6 +18,10 @@ class Machine:
 
     flops: float  # of a product of large matrices, a second
     bandwidth: float  # of a copy of a large tensor, bytes read and written a second
+
+    def best(self, again: "Machine") -> "Machine":
+        """Of two measurements: other work on the machine makes it slower, never faster."""
+        return Machine(max(self.flops, again.flops), max(self.bandwidth, again.bandwidth))
 
 
 @dataclass(frozen=True)

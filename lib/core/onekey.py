@@ -5,7 +5,8 @@ Each stage finds on disk what it has done: training its checkpoints, testing its
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from lib.core.summary import Outcome, write_report
 from lib.core.testing import Task, run_all, track_task
 from lib.core.train import build_model, initial_model, score_mapping, train_on_gpus
 from lib.core.tune import PROPOSE, Finished, Search, search_space
-from lib.evaluation.datasets import load
+from lib.evaluation.datasets import load, place
 from lib.evaluation.report import settings_from_html
 from lib.evaluation.results import set_folder
 from lib.files import UserError, atomic_write
@@ -107,6 +108,12 @@ class Job:
         """Read the annotations of all test sets: what is missing or cannot be is said now, not days later."""
         if self.settings.TEST.PRECISION == "fp16" and self.device.type == "cpu":
             raise UserError("TEST.PRECISION fp16 is for GPUs, this is a CPU: write bf16 or fp32")
+        test, final = self.settings.TEST.DATA, self.settings.final_data
+        one, other = (place(name, self.settings.DATASET_ROOT) for name in (test, final))
+        if self.settings.TEST.ISTRUE and one != other and Path(test).name == Path(final).name:
+            raise UserError(  # results lie by that name: one's would be read as the other's
+                f"TEST.DATA and FINAL.DATA must be one set or differ in name, they are {one} and {other}: rename one"
+            )
         for block in ("TEST", "TUNE"):
             if getattr(self.settings, block).ISTRUE:
                 self.stage(block)
@@ -215,16 +222,17 @@ class Job:
         """Track FINAL.DATA with the trackers of the final table."""
         stage, folders = self.stage("FINAL"), self.final_folders(epoch)
         self.note("score", data=self.settings.final_data)
-        trained = self.family(epoch)
-        trackers: dict[str, tuple[Any, Mapping[str, Any]]] = {
-            "still box": (StillTracker(self.device), {}),
-            "untrained": (self.family(None), {}),
+        trained = cache(partial(self.family, epoch))
+        trackers: dict[str, tuple[Callable[[], Any], Mapping[str, Any]]] = {
+            "still box": (partial(StillTracker, self.device), {}),
+            "untrained": (partial(self.family, None), {}),
             "trained": (trained, {}),
         }
         if hyper:
             trackers["tuned"] = (trained, hyper)
         for label, (family, values) in trackers.items():
-            stage.track_to_files(family, values, folders[label], label, quiet=self.quiet)
+            if not stage.is_whole(folders[label]):
+                stage.track_to_files(family(), values, folders[label], label, quiet=self.quiet)
 
     def final_folders(self, epoch: int) -> dict[str, Path]:
         """Where the results of each row of the final table lie."""

@@ -104,6 +104,7 @@ def train(
     model = group.joined(model.to(device))
     optimiser = new_optimiser(settings, model)
     past = resume(settings, newest, model, optimiser)
+    del newest  # as large as the weights and their momentum
     if past["epoch"] >= settings.TRAIN.END_EPOCH:
         return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
 

@@ -102,11 +102,11 @@ def subwindow(image: np.ndarray, centre: Sequence[float], side: float, out: int,
     left, top = min(max(x0, 0), width), min(max(y0, 0), height)
     right, bottom = min(max(x0 + side, left), width), min(max(y0 + side, top), height)
     patch = image[top:bottom, left:right]
-    if patch.shape[:2] != (side, side):
-        padded = np.empty((side, side, 3), np.uint8)
-        padded[:] = np.asarray(fill, np.uint8)
-        padded[top - y0 : bottom - y0, left - x0 : right - x0] = patch
-        patch = padded
+    if not patch.size:
+        patch = np.full((side, side, 3), fill, np.uint8)
+    elif patch.shape[:2] != (side, side):
+        around = (top - y0, y0 + side - bottom, left - x0, x0 + side - right)
+        patch = cv2.copyMakeBorder(patch, *around, cv2.BORDER_CONSTANT, value=[int(c) for c in fill])
     return patch if side == out else cv2.resize(patch, (out, out), interpolation=cv2.INTER_LINEAR)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from benchmarks import floor, train, tune
 from lib.core.scoring import Stage, score
 from lib.evaluation.datasets import load
+from lib.models.layers.folded import FoldedConv
 from lib.tracker.family import Family
 from tests.tracker.clips import small_model
 
@@ -61,19 +62,21 @@ def test_the_floor_counts_convolutions():
         def __init__(self) -> None:
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3, 2, bias=False)
+            self.adding = FoldedConv(nn.Conv2d(4, 4, 1, bias=False))
 
         def template(self, z):
             return (self.conv(z),)
 
         def search(self, x):
-            return self.conv(x)
+            return self.adding.plus(self.conv(x), self.conv(x))
 
         def match(self, kernels, features):
             return features
 
     found = floor.floor_of(Model(), floor.Machine(flops=1e9, bandwidth=1e12), images=2, instance=9)
-    flop = 2 * 2 * 4 * 4 * 4 * 27  # images, multiply and add, channels, cells, taps
+    cells = 2 * 4 * 4 * 4  # images, channels, cells: of two 3x3 convolutions and one that adds to a sum
+    flop = 2 * cells * (2 * 27 + 4)  # multiply and add, taps
     assert found.gflop == pytest.approx(flop / 1e9) and found.ms == pytest.approx(flop / 1e6)
-    assert found.mbytes == pytest.approx(4 * (2 * 3 * 81 + 2 * 4 * 16 + 4 * 27) / 1e6)
+    assert found.mbytes == pytest.approx(4 * (2 * (2 * 3 * 81 + cells + 4 * 27) + 2 * cells + 16) / 1e6)
     slow = floor.floor_of(Model(), floor.Machine(flops=1e12, bandwidth=1e6), images=2, instance=9)
     assert slow.ms == pytest.approx(1e3 * slow.mbytes)

@@ -104,6 +104,20 @@ def test_killed_in_training_and_in_tuning_gives_the_same_table(whole, data, tmp_
     assert (tmp_path / "output/tuned.yaml").read_text() == (folder / "output/tuned.yaml").read_text()
 
 
+def test_two_test_sets_of_one_name_are_refused(whole, tmp_path):
+    (tmp_path / "val").mkdir()
+    told = {"TEST.DATA": str(tmp_path / "val"), "FINAL.DATA": "val", "DATASET_ROOT": str(tmp_path / "root")}
+    with pytest.raises(UserError, match="one set or differ in name"):
+        Job(load_train(whole[0] / "tiny.yaml", told), tmp_path, torch.device("cpu"), quiet=True).look_ahead()
+
+
+def test_what_is_tracked_already_needs_no_model(whole, monkeypatch):
+    folder, _ = whole
+    job = Job(load_train(folder / "tiny.yaml"), folder / "output", torch.device("cpu"), quiet=True)
+    monkeypatch.setattr(Job, "family", lambda *_: pytest.fail("a model was built"))
+    job.final(job.report().epoch, {"scale_step": 1.1})
+
+
 def test_a_finished_run_only_prints_again(whole):
     folder, run = whole
     before = {path: path.stat().st_mtime_ns for path in (folder / "output/snapshot").iterdir()}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lib.core.checkpoint import checkpoint_path
 from lib.core.config import load_train
 from lib.core.train import initial_model, read_log, train
 from lib.models import zoo
@@ -28,3 +29,10 @@ def test_a_wider_start_is_thinned_on_the_training_crops(family, model, tmp_path:
     train(settings, CPU, quiet=True)
     assert "thinned to this width" in capsys.readouterr().out
     assert read_log(Path(settings.OUTPUT_DIR) / "train.jsonl")[0]["loss"] < 6  # responses were brought to order one
+
+    last = checkpoint_path(settings.CHECKPOINT_DIR, settings.TRAIN.END_EPOCH)
+    weights = last.read_bytes()
+    last.unlink()
+    (tmp_path / "wide.pth").unlink()  # a run that goes on has no need of it
+    train(settings, CPU, quiet=True)
+    assert last.read_bytes() == weights

@@ -98,11 +98,20 @@ def test_packed_weights_follow_the_weights():
 def test_biases_are_not_rounded_in_bfloat16():
     conv = nn.Conv2d(1, 1, 1)
     nn.init.ones_(conv.weight)
-    nn.init.constant_(conv.bias, 255.375)  # in bfloat16 256
+    nn.init.constant_(conv.bias, 255.375)  # in bfloat16 255
     with torch.inference_mode():
         out = FoldedConv(conv).to(torch.bfloat16)(torch.full((1, 1, 8, 8), -255.0).bfloat16())
     assert out.dtype == torch.bfloat16
     assert (out == 0.375).all()
+
+
+@torch.inference_mode()
+def test_biases_follow_weights_to_other_types():
+    layer = FoldedConv(nn.Conv2d(2, 3, 1)).double().float()
+    assert layer.bias.dtype == torch.float32
+    assert FoldedConv(nn.Conv2d(2, 3, 1)).double().bfloat16().bias.dtype == torch.float32
+    assert FoldedConv(nn.Conv2d(2, 3, 1)).to("meta").bfloat16().bias.dtype == torch.bfloat16
+    assert layer(torch.ones(1, 2, 4, 4)).dtype == torch.float32
 
 
 def test_affine_is_the_norm():

@@ -35,11 +35,14 @@ def test_a_rows_products_are_eight_of_eighteen():
 @torch.inference_mode()
 def test_wide_layers_on_large_maps_are_made_so(relu, monkeypatch):
     conv, x = nn.Conv2d(128, 128, 3), torch.randn(LARGE)
-    layer, other = FoldedConv(conv, relu=relu), FoldedConv(conv, relu=relu)
-    assert winograd.pays(x, layer.weight, layer.stride, layer.groups)
+    layer = FoldedConv(conv, relu=relu)
+    counted: list = []
+    monkeypatch.setattr(winograd, "tiles", lambda given, made=winograd.tiles: counted.append(1) or made(given))
     found = layer(x)
+    assert counted == [1]
     monkeypatch.setattr(winograd, "PRODUCTS", float("inf"))
-    direct = other(x)
+    direct = layer(x)
+    assert counted == [1]
     assert found.shape == direct.shape
     torch.testing.assert_close(found, direct, rtol=0, atol=5e-5)
     exact = F.conv2d(x.double(), conv.weight.double(), conv.bias.double())
@@ -56,7 +59,10 @@ def test_an_image_in_a_batch_is_as_alone():
     ("shape", "weight", "stride", "groups"),
     [
         ((1, 128, 20, 20), (128, 128, 3, 3), (1, 1), 1),  # a small map
+        ((3, 128, 30, 30), (128, 128, 3, 3), (1, 1), 1),  # small in each of three images
         ((1, 64, 60, 60), (64, 64, 3, 3), (1, 1), 1),  # a narrow layer
+        ((1, 2048, 7, 7), (2048, 2048, 3, 3), (1, 1), 1),  # fewer rows than a tile
+        ((0, 128, 46, 45), (128, 128, 3, 3), (1, 1), 1),
         ((1, 256, 56, 56), (256, 256, 1, 1), (1, 1), 1),
         ((1, 128, 56, 56), (128, 128, 3, 3), (2, 2), 1),
         ((1, 256, 56, 56), (256, 128, 3, 3), (1, 1), 2),

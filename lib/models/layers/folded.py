@@ -71,7 +71,7 @@ class FoldedConv(nn.Module):
             if winograd.pays(x, self.weight, self.stride, self.groups):
                 return self._in_tiles(x)
             after = "relu" if self.relu else "none"
-            return _pointwise(x, self._kept(x, self._packed), self.bias, *self.steps, after, [], "")
+            return _pointwise(x, self._kept("whole", x, self._packed), self.bias, *self.steps, after, [], "")
         bias = None if self.bias is None else self.bias.to(x.dtype)
         out = F.conv2d(x, self.weight, bias, self.stride, groups=self.groups)
         return out.relu_() if self.relu else out
@@ -85,7 +85,7 @@ class FoldedConv(nn.Module):
         if _in_one_pass(x):
             other = other.contiguous(memory_format=torch.channels_last)
             after: Any = ("add", 1.0, "relu" if relu else None, [], "")
-            weight = self._kept(x, self._packed)
+            weight = self._kept("whole", x, self._packed)
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, bias, *self.steps, *after)
         out = self(x)
@@ -95,8 +95,8 @@ class FoldedConv(nn.Module):
     def _in_tiles(self, x: Tensor) -> Tensor:
         tiles = winograd.tiles(x)
         shape = tiles[0].shape
-        kernels = self._kept(x, lambda weight, _: [self._packed(k, shape) for k in winograd.transformed(weight)])
-        biases = [self.bias if n == winograd.EVEN else None for n in range(len(kernels))]
+        kernels = self._kept("tiles", x, lambda w, _: [self._packed(k, shape) for k in winograd.transformed(w)])
+        biases = [self.bias if n == winograd.ONE else None for n in range(len(kernels))]
         parts = zip(tiles, kernels, biases, strict=True)
         products = [_pointwise(tile, k, bias, *self.steps, "none", [], "") for tile, k, bias in parts]
         out = winograd.rows_of(products, len(x), x.shape[2] - 2)
@@ -106,10 +106,10 @@ class FoldedConv(nn.Module):
         """In the layout that oneDNN wants for images of this shape; else every call makes it anew."""
         return torch.ops.mkldnn._reorder_convolution_weight(weight, *self.steps, list(shape))
 
-    def _kept(self, x: Tensor, make: Callable[[Tensor, Sequence[int]], Any]) -> Any:
+    def _kept(self, name: str, x: Tensor, make: Callable[[Tensor, Sequence[int]], Any]) -> Any:
         """What ``make`` makes of the weight for images of this shape, made once."""
         weight = self.weight
-        key = (x.shape, x.dtype, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        key = (name, x.shape, x.dtype, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         if key not in self._made:
             if len(self._made) >= SHAPES:
                 self._made.clear()
@@ -117,15 +117,14 @@ class FoldedConv(nn.Module):
         return self._made[key][0]
 
     def _apply(self, fn: Any, recurse: bool = True) -> "FoldedConv":
-        """Where weights lose precision a bias keeps its own, as oneDNN can add it so.
+        """On a CPU the bias stays float32 where the weight becomes bfloat16: oneDNN adds it so in ``forward``.
 
         Rounded weights err now up, now down; a rounded bias moves every cell the same way, and the stem's, which takes
-        the image's mean away, is large beside what is left.
+        the image's mean away, is large beside what is left. ``plus`` and other ways to compute round it after all.
         """
-        exact = None if self.bias is None else constant(self.bias)
+        exact = None if self.bias is None or self.bias.is_meta else self.bias.detach().float()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        weight = self.weight
-        if exact is not None and weight.device.type == "cpu" and weight.itemsize < exact.itemsize:
+        if exact is not None and self.weight.device.type == "cpu" and self.weight.dtype == torch.bfloat16:
             self.bias = constant(exact.cpu())
         return self
 

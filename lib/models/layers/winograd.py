@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity
-EVEN = POINTS.index(1.0)  # its product goes to all rows alike, and with it a bias
+ONE = POINTS.index(1.0)  # its product goes to all rows alike, and with it a bias
 READ, MADE = 8, 6  # rows of a tile
-CHANNELS, PRODUCTS = 128, 30e6  # of an image, from which on those that are saved take longer than the transforms
+CHANNELS, PRODUCTS = 128, 270e6  # of one image, from which on those that are saved take longer than the transforms
 
 
 def pays(x: Tensor, weight: Tensor, stride: Sequence[int], groups: int) -> bool:
@@ -26,7 +26,8 @@ def pays(x: Tensor, weight: Tensor, stride: Sequence[int], groups: int) -> bool:
     o, c, *kernel = weight.shape
     if kernel != [3, 3] or tuple(stride) != (1, 1) or groups != 1 or x.dtype != torch.float32:
         return False
-    return min(o, c) >= CHANNELS and o * c * x.shape[2] * x.shape[3] >= PRODUCTS
+    n, _, h, w = x.shape
+    return n > 0 and h >= READ and min(o, c) >= CHANNELS and 9 * o * c * h * w >= PRODUCTS
 
 
 def transformed(weight: Tensor) -> Tensor:
