@@ -60,8 +60,9 @@ def sweep(folder: str | Path, *, deep: bool = True) -> None:
 
     Whether a writer lives cannot be asked: its number may be of another host or container that shares the folder.
     """
-    for path in Path(folder).glob("**/.*.part" if deep else ".*.part"):
-        if re.fullmatch(r"\..+\.\d+(-[0-9a-f]{8})?\.part", path.name):  # older ones have the process number alone
+    for path in Path(folder).glob("**/.*.part*" if deep else ".*.part*"):
+        # older ones have the process number alone; videos end as their writer wants it
+        if re.fullmatch(r"\..+\.\d+(-[0-9a-f]{8})?\.part(\.(?i:mp4|mov|mkv|avi))?", path.name):
             with suppress(OSError):  # gone meanwhile; another user's; a folder
                 if time.time() - path.stat().st_mtime > OLD:
                     path.unlink()

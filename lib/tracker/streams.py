@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.files import UserError, part_of
+from lib.files import UserError, part_of, sweep
 from lib.tracker.frames import read_image
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -92,6 +92,7 @@ class VideoFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{path} cannot be written ({error.strerror}): choose another folder") from None
+        sweep(self.path.parent, deep=False)
         beside = part_of(self.path.absolute())  # absolute: FFmpeg would read a:b.mp4 as an address
         self.beside = beside.with_name(beside.name + self.path.suffix)
         self.size = (0, 0)

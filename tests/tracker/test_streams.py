@@ -1,6 +1,7 @@
 """Sources and the saved video: what goes in comes out; what cannot be read says so in a line."""
 
 import json
+import os
 import threading
 import zlib
 from pathlib import Path
@@ -165,6 +166,16 @@ def test_frames_of_other_sizes_are_fitted_in(tmp_path: Path):
     # 640 x 100 fills the width and a tenth of it in height; 10 x 10 fills the height
     assert white[1].all(1).sum() == pytest.approx(10, abs=2) and white[1].any(0).all()
     assert white[2].all(0).sum() == pytest.approx(48, abs=2) and white[2].any(1).all()
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "ä.MOV"])
+def test_what_a_killed_run_left_of_a_video_is_swept(tmp_path: Path, name: str):
+    killed, running = VideoFile(tmp_path / name), VideoFile(tmp_path / name)
+    for video in (killed, running):
+        video.write(np.zeros((48, 64, 3), np.uint8))
+    os.utime(killed.beside, (0, 0))
+    VideoFile(tmp_path / "another.mp4")
+    assert not killed.beside.exists() and running.beside.exists()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 7), (64, 48), (4000, 3), (100, 48)])
