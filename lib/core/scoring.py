@@ -126,4 +126,4 @@ def behind(scores: Mapping[str, Scores]) -> dict[str, str]:
         return (otb if headline == "auc" else vot).scores_of(totals)[headline]
 
     tests = {n: statistics.paired(known[best].added, each.added, value) for n, each in known.items() if n != best}
-    return {name: f"behind {best}: p = {test.p:.2g}" for name, test in tests.items() if np.isfinite(test.p)}
+    return {name: test.behind(best) for name, test in tests.items() if np.isfinite(test.p)}

@@ -230,7 +230,7 @@ def finish(board: Board, compare: bool = True) -> Board:
         found, common = against(best, entry, board.headline)
         if np.isfinite(found.p):
             part = "" if common == len(best.sequences) == len(entry.sequences) else f" on {common} common ones"
-            note = "; ".join(filter(None, (entry.note, f"behind {best.name}: p = {found.p:.2g}{part}")))
+            note = "; ".join(filter(None, (entry.note, f"{found.behind(best.name)}{part}")))
             board.entries[k] = replace(entry, note=note, p=found.p)
     for attribute in board.attributes if compare else ():
         _compare_shares(board, attribute)

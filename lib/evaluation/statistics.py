@@ -71,6 +71,10 @@ class Difference:
     high: float
     p: float  # two-sided: how often swapping the trackers at random in each sequence gives a difference as great
 
+    def behind(self, best: str) -> str:
+        """The second's place beside the first, in words."""
+        return f"behind {best}: p = {self.p:.2g}" if self.value else f"equal to {best}"
+
 
 def paired(
     first: Array,

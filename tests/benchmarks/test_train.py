@@ -72,6 +72,7 @@ def test_a_step_is_the_plain_step(tmp_path, monkeypatch, family, arch):
         opened = open_layers(model, 1, 50, mode)
         return after(model, run_epoch(chosen, model, _sgd(model), opened, iter([converted]), lambda *_: None)[0])
 
+    @torch.no_grad()
     def errors(found: tuple[float, torch.Tensor, torch.Tensor]) -> list[float]:
         gradient, moved = (float((a - b).norm() / b.norm()) for a, b in zip(found[1:], exact[1:], strict=True))
         return [abs(found[0] / exact[0] - 1), gradient, moved]
