@@ -32,13 +32,13 @@ def test_what_is_shipped_is_small_and_the_default_is_there():
     assert sum(file.stat().st_size for file in files) < 40e6
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_bag_is_followed(reference: Path, name: str):
-    """25 frames of a real video that was not trained on."""
+@pytest.mark.parametrize(("name", "least"), [("siamfc", 0.15), ("siamfc_small", 0.3), ("siamrpn", 0.3)])
+def test_a_bag_is_followed(reference: Path, name: str, least: float):
+    """25 frames of a real video that was not trained on; VOT counts a failure at an overlap of 0."""
     clip = cv2.VideoCapture(str(reference / "videos/bag.avi"))
     truth = np.loadtxt(reference / "dataset/VOT-mini/bag/groundtruth.txt", delimiter=",").reshape(-1, 4, 2)
     boxes = np.concatenate([truth.min(1), truth.max(1) - truth.min(1)], 1)
     tracker = load(ROOT / f"snapshot/{name}.pth", device="cpu")
     tracker.init(clip.read()[1], boxes[0])
     found = np.stack([tracker.update(clip.read()[1])[0] for _ in range(25)])
-    assert iou_xywh(boxes[1:26], found).min() > 0.1  # VOT counts a failure at 0
+    assert iou_xywh(boxes[1:26], found).min() > least

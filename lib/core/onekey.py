@@ -161,7 +161,10 @@ class Job:
         scores = {}
         for epoch, folder in folders.items():
             self.note("test", epoch=epoch, data=self.settings.TEST.DATA)
-            rows = stage.track_to_files(self.family(epoch), {}, folder, f"test epoch {epoch}", quiet=self.quiet)
+            if stage.is_whole(folder):
+                rows = stage.read(folder)
+            else:
+                rows = stage.track_to_files(self.family(epoch), {}, folder, f"test epoch {epoch}", quiet=self.quiet)
             scores[epoch] = score(stage, rows)
         return scores
 

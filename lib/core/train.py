@@ -103,13 +103,13 @@ def train(
     model, started = initial_model(settings) if newest is None else (build_model(settings), None)
     model = group.joined(model.to(device))
     optimiser = new_optimiser(settings, model)
-    past = resume(settings, newest, model, optimiser)
+    past, fresh = resume(settings, newest, model, optimiser), newest is None
     del newest  # as large as the weights and their momentum
     if past["epoch"] >= settings.TRAIN.END_EPOCH:
         return {"crops": len(index), "pairs": sum(counts), "skipped": past["skipped"]}
 
     pixels = Pixels(index, device=device, workers=settings.WORKERS)
-    if past["fresh"]:
+    if fresh:
         if started and group.is_first:
             print(f"starting from {settings.TRAIN.PRETRAIN}: {started}")
         thinned = started is not None and started.told is not None
@@ -293,12 +293,12 @@ def newest_checkpoint(settings: TrainSettings) -> dict[str, Any] | None:
 def resume(
     settings: TrainSettings, checkpoint: dict[str, Any] | None, model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Fill model and optimiser from the checkpoint: {epoch, losses, skipped, whether it begins}."""
+    """Fill model and optimiser from the checkpoint, if there is one: {epoch, losses, skipped} so far."""
     if checkpoint is None:
-        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0, "fresh": True}
+        return {"epoch": settings.TRAIN.START_EPOCH, "losses": [], "skipped": 0}
     model.load_state_dict(checkpoint["state_dict"])
     optimiser.load_state_dict(checkpoint["optimizer"])
-    return {"fresh": False, **{key: checkpoint[key] for key in ("epoch", "losses", "skipped")}}
+    return {key: checkpoint[key] for key in ("epoch", "losses", "skipped")}
 
 
 def training_index(settings: TrainSettings) -> tuple[Index, list[int]]:

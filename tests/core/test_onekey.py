@@ -115,6 +115,7 @@ def test_what_is_tracked_already_needs_no_model(whole, monkeypatch):
     folder, _ = whole
     job = Job(load_train(folder / "tiny.yaml"), folder / "output", torch.device("cpu"), quiet=True)
     monkeypatch.setattr(Job, "family", lambda *_: pytest.fail("a model was built"))
+    job.test_epochs()
     job.final(job.report().epoch, {"scale_step": 1.1})
 
 
@@ -151,14 +152,8 @@ def test_epochs_are_tested_at_once_with_the_same_results(whole, tmp_path, monkey
 
 
 def test_epochs_tested_at_once_run_as_the_settings_say(whole, tmp_path, monkeypatch):
-    settings = load_train(whole[0] / "tiny.yaml")
-    told = {"PRECISION": "bf16", "BACKEND": "compiled"}
-    job = Job(
-        settings.model_copy(update={"TEST": settings.TEST.model_copy(update=told)}),
-        tmp_path,
-        torch.device("cpu"),
-        quiet=True,
-    )
+    settings = load_train(whole[0] / "tiny.yaml", {"TEST.PRECISION": "bf16", "TEST.BACKEND": "compiled"})
+    job = Job(settings, tmp_path, torch.device("cpu"), quiet=True)
     tasks: list = []
     monkeypatch.setattr("lib.core.onekey.run_all", lambda run, given, *where, **how: tasks.extend(given))
     job.track_at_once({1: tmp_path / "e1"}, [torch.device("cpu")] * 2)

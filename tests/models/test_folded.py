@@ -93,7 +93,6 @@ def test_packed_weights_follow_the_weights():
     assert set(folded.state_dict()) == {"weight", "bias"}
 
 
-@torch.no_grad()
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU has no bfloat16 arithmetic")
 def test_biases_are_not_rounded_in_bfloat16():
     conv = nn.Conv2d(1, 1, 1)
@@ -105,7 +104,7 @@ def test_biases_are_not_rounded_in_bfloat16():
     assert (out == 0.375).all()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_biases_follow_weights_to_other_types():
     layer = FoldedConv(nn.Conv2d(2, 3, 1)).double().float()
     assert layer.bias.dtype == torch.float32
@@ -114,6 +113,7 @@ def test_biases_follow_weights_to_other_types():
     assert layer(torch.ones(1, 2, 4, 4)).dtype == torch.float32
 
 
+@torch.no_grad()
 def test_affine_is_the_norm():
     layer, x = norm(5), torch.randn(2, 5, 3, 3)
     scale, shift = (value.float()[:, None, None] for value in affine(layer))
