@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models.layers.folded import FoldedConv
+from lib.models.layers.folded import FoldedConv, FoldedSum
 
 
 def crop(x: Tensor, cells: int) -> Tensor:
@@ -100,11 +100,8 @@ class FusedBottleneck(nn.Module):
         super().__init__()
         self.conv1 = FoldedConv(unit.conv1, unit.bn1, relu=True)
         self.conv2 = FoldedConv(unit.conv2, unit.bn2, relu=True)
-        self.conv3 = FoldedConv(unit.conv3, unit.bn3)
-        self.downsample = None if unit.downsample is None else FoldedConv(*unit.downsample)
-        self.last = unit.last
+        shortcut = None if unit.downsample is None else FoldedConv(*unit.downsample)
+        self.conv3 = FoldedSum(FoldedConv(unit.conv3, unit.bn3), shortcut, relu=not unit.last)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.conv2(self.conv1(x))
-        x = crop(x, 1)
-        return self.conv3.plus(out, x if self.downsample is None else self.downsample(x), relu=not self.last)
+        return self.conv3(self.conv2(self.conv1(x)), crop(x, 1))

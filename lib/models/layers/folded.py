@@ -24,6 +24,11 @@ def _pointwise(*args: Any) -> Tensor:
     return torch.ops.mkldnn._convolution_pointwise(*args)
 
 
+def _packed(weight: Tensor, shape: Sequence[int], steps: Sequence[Any]) -> Tensor:
+    """In the layout that oneDNN wants for images of this shape; else every call makes it anew."""
+    return torch.ops.mkldnn._reorder_convolution_weight(weight, *steps, list(shape))
+
+
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Scale and shift, (C,) float64 each, of a batch-norm in evaluation mode: norm(x) = scale * x + shift."""
     assert norm.running_mean is not None and norm.running_var is not None
@@ -71,7 +76,7 @@ class FoldedConv(nn.Module):
             if winograd.pays(x, self.weight, self.stride, self.groups):
                 return self._in_tiles(x)
             after = "relu" if self.relu else "none"
-            return _pointwise(x, self._kept("whole", x, self._packed), self.bias, *self.steps, after, [], "")
+            return _pointwise(x, self._kept("whole", x, self._whole), self.bias, *self.steps, after, [], "")
         bias = None if self.bias is None else self.bias.to(x.dtype)
         out = F.conv2d(x, self.weight, bias, self.stride, groups=self.groups)
         return out.relu_() if self.relu else out
@@ -85,7 +90,7 @@ class FoldedConv(nn.Module):
         if _in_one_pass(x):
             other = other.contiguous(memory_format=torch.channels_last)
             after: Any = ("add", 1.0, "relu" if relu else None, [], "")
-            weight = self._kept("whole", x, self._packed)
+            weight = self._kept("whole", x, self._whole)
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, weight, bias, *self.steps, *after)
         out = self(x)
@@ -93,18 +98,14 @@ class FoldedConv(nn.Module):
         return out.relu_() if relu else out
 
     def _in_tiles(self, x: Tensor) -> Tensor:
-        tiles = winograd.tiles(x)
-        shape = tiles[0].shape
-        kernels = self._kept("tiles", x, lambda w, _: [self._packed(k, shape) for k in winograd.transformed(w)])
-        biases = [self.bias if n == winograd.ONE else None for n in range(len(kernels))]
-        parts = zip(tiles, kernels, biases, strict=True)
-        products = [_pointwise(tile, k, bias, *self.steps, "none", [], "") for tile, k, bias in parts]
-        out = winograd.rows_of(products, len(x), x.shape[2] - 2)
-        return out.relu_() if self.relu else out
+        tiles, steps = winograd.tiles(x), (*self.steps[:3], winograd.READ)
+        weight = self._kept("tiles", x, lambda w, _: _packed(winograd.transformed(w), tiles.shape, steps))
+        bias = None if self.bias is None else winograd.at_one(self.bias)
+        products = _pointwise(tiles, weight, bias, *steps, "none", [], "")
+        return winograd.rows_of(products, len(x), x.shape[2] - 2, relu=self.relu)
 
-    def _packed(self, weight: Tensor, shape: Sequence[int]) -> Tensor:
-        """In the layout that oneDNN wants for images of this shape; else every call makes it anew."""
-        return torch.ops.mkldnn._reorder_convolution_weight(weight, *self.steps, list(shape))
+    def _whole(self, weight: Tensor, shape: Sequence[int]) -> Tensor:
+        return _packed(weight, shape, self.steps)
 
     def _kept(self, name: str, x: Tensor, make: Callable[[Tensor, Sequence[int]], Any]) -> Any:
         """What ``make`` makes of the weight for images of this shape, made once."""
@@ -131,6 +132,28 @@ class FoldedConv(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles pack their weights themselves."""
         return {**self.__dict__, "_made": {}}
+
+
+class FoldedSum(nn.Module):
+    """``conv``(x) + ``shortcut``(other), then ReLU if asked: (N, C, H, W), (N, D, H, W) -> (N, C', H, W).
+
+    Two 1x1 convolutions are one of both inputs: to join those moves less than to write a sum and add to it. A shortcut
+    without weights (None) is added inside the convolution.
+    """
+
+    def __init__(self, conv: FoldedConv, shortcut: FoldedConv | None, *, relu: bool) -> None:
+        super().__init__()
+        self.conv, self.joined, self.relu = conv, shortcut is not None, relu
+        if shortcut is not None:
+            assert conv.weight.shape[2:] == shortcut.weight.shape[2:] == (1, 1)
+            assert conv.bias is not None and shortcut.bias is not None
+            conv.weight = constant(torch.cat([conv.weight, shortcut.weight], 1))
+            conv.bias = constant(conv.bias + shortcut.bias)
+            conv.relu = relu
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        """``other`` may be overwritten."""
+        return self.conv(torch.cat([x, other], 1)) if self.joined else self.conv.plus(x, other, relu=self.relu)
 
 
 def _in_one_pass(x: Tensor) -> bool:

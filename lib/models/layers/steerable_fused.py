@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.models.layers.cir import crop
-from lib.models.layers.folded import FoldedConv, constant
+from lib.models.layers.folded import FoldedConv, FoldedSum, constant
 from lib.models.layers.steerable import ScaleMaxConv, ScaleMixingConv, SteerableConv, hermite_gauss
 
 Scales = list[Tensor]
@@ -92,8 +92,7 @@ class FusedPointwise(nn.Module):
 class FusedSEUnit(nn.Module):
     """A scale-equivariant CIR bottleneck: list of S (N, C, H, W) -> list of S (N, C', H - 2, W - 2).
 
-    The last 1x1 and the shortcut's are one convolution of both inputs; a shortcut without weights is added inside of
-    the convolution. ``pool``: the max-pool that follows the unit.
+    ``pool``: the max-pool that follows the unit.
     """
 
     def __init__(self, unit: Any, pool: nn.Module | None = None) -> None:
@@ -104,22 +103,13 @@ class FusedSEUnit(nn.Module):
         else:
             self.conv1 = FusedPointwise(unit.conv1, unit.bn1)
         self.conv2 = FusedSteerable(unit.conv2, unit.bn2, dropped=1)
-        self.conv3: Any = FoldedConv(unit.conv3, unit.bn3)
-        self.joined = unit.downsample is not None
-        if unit.downsample is not None:
-            shortcut: Any = FoldedConv(*unit.downsample)
-            self.conv3.weight = constant(torch.cat([self.conv3.weight, shortcut.weight], 1))
-            self.conv3.bias = constant(self.conv3.bias + shortcut.bias)
-            self.conv3.relu = not unit.last
-        self.pool, self.last = pool, unit.last
+        shortcut = None if unit.downsample is None else FoldedConv(*unit.downsample)
+        self.conv3 = FoldedSum(FoldedConv(unit.conv3, unit.bn3), shortcut, relu=not unit.last)
+        self.pool = pool or nn.Identity()
 
     def forward(self, xs: Scales) -> Scales:
         out = self.conv2(self.conv1(xs))
-        return [self._close(part, crop(x, 1)) for part, x in zip(out, xs, strict=True)]
-
-    def _close(self, out: Tensor, x: Tensor) -> Tensor:
-        out = self.conv3(torch.cat([out, x], 1)) if self.joined else self.conv3.plus(out, x, relu=not self.last)
-        return out if self.pool is None else self.pool(out)
+        return [self.pool(self.conv3(part, crop(x, 1))) for part, x in zip(out, xs, strict=True)]
 
 
 def conv_of(weight: Tensor, stride: int = 1) -> nn.Conv2d:
