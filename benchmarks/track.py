@@ -69,60 +69,83 @@ def calm(model: Any) -> Any:
     return model
 
 
-def in_turns(calls: dict[Any, Callable[[], Any]], frames: int, repeats: int, device: torch.device) -> dict[Any, float]:
-    """Milliseconds a frame, the best of the repeats of each call; in turns, so that other work meets all alike."""
-    times: dict[Any, list[float]] = {name: [] for name in calls}
+Follow = Callable[[], np.ndarray]  # from the second frame to the last -> boxes (frames, slots, 4)
+
+
+def in_turns(
+    starts: dict[Any, Callable[[], Follow]], frames: int, repeats: int, device: torch.device
+) -> dict[Any, float]:
+    """Milliseconds a frame after the first, the best of the repeats; in turns, so that other work meets all alike."""
+    times: dict[Any, list[float]] = {name: [] for name in starts}
     for _ in range(repeats):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
+        for name, start in starts.items():
+            follow = start()
             if device.type == "cuda":
                 torch.cuda.synchronize()
+            began = time.perf_counter()
+            follow()  # whose boxes come to the host at the end
             times[name].append((time.perf_counter() - began) * 1e3 / frames)
     return {name: min(taken) for name, taken in times.items()}
 
 
-def published(kind: type, model: Any, frames: list[np.ndarray]) -> np.ndarray:
+def published(kind: type, model: Any, frames: list[np.ndarray]) -> Follow:
     tracker = kind(model, frames[0], START)
-    return np.stack([tracker.update(frame) for frame in frames[1:]])
+    return lambda: np.stack([tracker.update(frame)[None] for frame in frames[1:]])
 
 
-def ours(family: Family, frames: list[Frames], slots: int) -> np.ndarray:
+def ours(family: Family, frames: list[Frames], slots: int) -> Follow:
     tracker = family.at(255)
     params = join(*[family.row({})] * slots)
-    state = tracker.init(frames[0], torch.from_numpy(np.repeat(START[None], slots, 0)), params)
-    boxes = []
-    for frame in frames[1:]:
-        state, _ = tracker.step(state, frame)
-        boxes.append(state.box)
-    return torch.stack(boxes).cpu().numpy()
+    first = tracker.init(frames[0], torch.from_numpy(np.repeat(START[None], slots, 0)), params)
+
+    def follow() -> np.ndarray:
+        state, boxes = first, []
+        for frame in frames[1:]:
+            state, _ = tracker.step(state, frame)
+            boxes.append(state.box)
+        return torch.stack(boxes).cpu().numpy()
+
+    return follow
 
 
 def measure(
     case: str, backend: str, frames: list[np.ndarray], args: argparse.Namespace, device: torch.device, machine: Machine
 ) -> dict[str, Any]:
     """One line of the table."""
+    torch.compiler.reset()  # it compiles only so many shapes
     arch = case.split()[0]
     torch.manual_seed(0)
     model = calm(zoo.build(arch, **CASES[case]).eval())
     kind = PublishedSiamRPN if "RPN" in arch else PublishedSiamFC
     fast = model.fuse().to(device, getattr(torch, args.dtype))
     family = Family(running(fast, backend), **(RPN if "RPN" in arch else {}))
+    model = model.to(device)  # fused is a copy
     packs = {slots: [Frames.pack([frame] * slots, device) for frame in frames] for slots in args.slots}
-    peer_boxes = published(kind, model, frames)
-    boxes = {slots: ours(family, packs[slots], slots) for slots in args.slots}
-    calls: dict[Any, Callable[[], Any]] = {"published": partial(published, kind, model, frames)}
-    calls |= {slots: partial(ours, family, packs[slots], slots) for slots in args.slots}
-    took = in_turns(calls, len(frames) - 1, args.repeats, device)
+    peer_boxes = published(kind, model, frames)()
+    boxes = {slots: ours(family, packs[slots], slots)() for slots in args.slots}
+    starts: dict[Any, Callable[[], Follow]] = {"published": partial(published, kind, model, frames)}
+    starts |= {slots: partial(ours, family, packs[slots], slots) for slots in args.slots}
+    took = in_turns(starts, len(frames) - 1, args.repeats, device)
     line: dict[str, Any] = {"model": case, "backend": backend, "published_ms": took["published"]}
     for slots in args.slots:
         line[f"ours_{slots}_ms"] = took[slots] / slots
-        line[f"difference_{slots}_px"] = float(np.abs(boxes[slots] - peer_boxes[:, None]).max())
+        line[f"difference_{slots}_px"] = float(np.abs(boxes[slots] - peer_boxes).max())
         line[f"ratio_{slots}"] = line["published_ms"] / line[f"ours_{slots}_ms"]
     machine = machine.best(machine_of(device, getattr(torch, args.dtype)))
     floor = floor_of(fast, machine, images=1 if "RPN" in arch else 3)
     line |= floor.line(min(line[f"ours_{slots}_ms"] for slots in args.slots))
-    return line | {"matrix_gflops": machine.flops / 1e9}
+    line |= {"matrix_gflops": machine.flops / 1e9}
+    if args.profile:
+        line |= {f"profile_{slots}": figures.profile(starts[slots](), device) for slots in args.slots}
+    return line
+
+
+def peaks(device: torch.device) -> dict[str, float]:
+    """Memory at most used so far."""
+    return {
+        "peak_host_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_device_MiB": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0,
+    }
 
 
 def opencv(frames: list[np.ndarray], repeats: int) -> dict[str, Any]:
@@ -132,16 +155,15 @@ def opencv(frames: list[np.ndarray], repeats: int) -> dict[str, Any]:
     for name in NAMES:
         maker = maker_of(name)
 
-        def run(maker: Any = maker) -> None:
+        def start(maker: Any = maker) -> Follow:
             tracker = maker()
             tracker.init(frames[0], box)
-            for frame in frames[1:]:
-                tracker.update(frame)
+            return lambda: np.array([tracker.update(frame)[1] for frame in frames[1:]])
 
         if maker is None:
             line[f"{name}_ms"] = f"absent ({NEEDS})"
         else:
-            line[f"{name}_ms"] = in_turns({0: run}, len(frames) - 1, repeats, torch.device("cpu"))[0]
+            line[f"{name}_ms"] = in_turns({0: start}, len(frames) - 1, repeats, torch.device("cpu"))[0]
     return line
 
 
@@ -171,6 +193,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--plot", help="write the cost against the number of slots here, SVG or PNG")
+    parser.add_argument("--profile", action="store_true", help="what ours spends its time on")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--backend", nargs="+", default=["eager"], choices=BACKENDS, help="what runs ours")
     parser.add_argument("--device", default="auto")
@@ -180,20 +203,21 @@ def main() -> None:
     device = choose_device(args.device)
     frames = read_frames(args.video, args.frames)
     speed = machine_of(device, getattr(torch, args.dtype))
-    lines = [measure(case, each, frames, args, device, speed) for case in args.case for each in args.backend]
-    on_gpu = device.type == "cuda"
-    about = figures.machine("track", device) | {
-        "dtype": args.dtype,
-        "peak_host_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "peak_device_MiB": torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else 0.0,
-    }
+    about = figures.machine("track", device) | {"dtype": args.dtype}
+    print(f"{about['device']}, {args.dtype}; milliseconds a frame (and slot); difference of the boxes in px")
+    lines: list[dict[str, Any]] = []
+
+    def add(line: dict[str, Any]) -> None:  # each is kept at once: a later one may fail, or take too long
+        lines.append(line)
+        print(figures.aligned(line, 22), flush=True)
+        figures.write(args.json, about | peaks(device), lines=lines)
+
+    for case in args.case:
+        for backend in args.backend:
+            add(measure(case, backend, frames, args, device, speed))
     if args.plot:
         plot(lines, args.slots, args.plot)
-    lines.append(opencv(frames, args.repeats))
-    print(f"{about['device']}, {args.dtype}; milliseconds a frame (and slot); difference of the boxes in px")
-    for line in lines:
-        print(figures.aligned(line, 22))
-    figures.write(args.json, about, lines=lines)
+    add(opencv(frames, args.repeats))
 
 
 if __name__ == "__main__":

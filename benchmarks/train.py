@@ -10,18 +10,22 @@ the peer decodes in every step, in --workers processes beside the model.
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import figures
 from benchmarks.baseline.training import PublishedPairs, published_step
+from benchmarks.floor import Machine, machine_of
 from lib.core.config import load_train
 from lib.core.device import choose_device, prepare_process
 from lib.core.freeze import open_layers
@@ -31,6 +35,7 @@ from lib.data.batches import Batch
 from lib.data.pairs import sample_pairs
 from lib.data.pixels import Pixels
 from lib.files import run_script
+from lib.models.backends import reason_of
 
 CASES = ("SiamFCRes22", "SiamRPNRes22")
 FILE = """\
@@ -89,7 +94,8 @@ def published(settings: TrainSettings, pixels: Pixels, pairs: Any, device: torch
     opened = open_layers(model, 1, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
     optimiser = torch.optim.SGD(opened.parameters, lr=1e-6, momentum=0.9, weight_decay=1e-4)
     rpn = settings.FAMILY == "SIAMRPN"
-    data = PublishedPairs(pixels.index, pairs, rpn=rpn)
+    ahead = 2 * workers  # batches that wait before the first is taken: how fast more come is seen after them
+    data = PublishedPairs(pixels.index, np.resize(pairs, (len(pairs) + ahead * settings.TRAIN.BATCH, 2)), rpn=rpn)
 
     def loss_of(prediction: Any, parts: list[torch.Tensor]) -> torch.Tensor:
         return losses(settings, prediction, Batch(*parts))["loss"]
@@ -99,7 +105,7 @@ def published(settings: TrainSettings, pixels: Pixels, pairs: Any, device: torch
         yield from torch.utils.data.DataLoader(data, settings.TRAIN.BATCH, num_workers=workers, pin_memory=pin)
 
     def run() -> float:
-        clock = Clock(device)
+        clock = Clock(device, skip=1 + ahead)
         for batch in batches():
             published_step(model, optimiser, batch, loss_of)
             clock()
@@ -123,17 +129,41 @@ def measure(arch: str, folder: Path, args: argparse.Namespace, device: torch.dev
     pixels.preload(quiet=True)
     line: dict[str, Any] = {"model": arch, "decode_ms_a_crop": 1e3 * (time.perf_counter() - began) / len(index)}
     pairs = sample_pairs(index, counts, seed=0, epoch=1)
-    sides = {"published": published(settings, pixels, pairs, device, args.workers)}
-    sides["ours"] = ours(settings, pixels, pairs, device)
+    sides = {"ours": ours(settings, pixels, pairs, device)}
+    sides["published"] = published(settings, pixels, pairs, device, args.workers)
     took: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(args.rounds):  # in turns, so that what else the machine does meets both
         for name, run in sides.items():
-            took[name].append(run())
+            try:
+                took[name].append(run())
+            except RuntimeError as error:  # of the peer's many processes, say: that is no reason to lose ours
+                print(f"{arch}, {name}: {reason_of(error)}", file=sys.stderr)
     for name, seconds in took.items():
-        line[f"{name}_pairs_per_second"] = args.batch / min(seconds)
-    line["ratio"] = line["ours_pairs_per_second"] / line["published_pairs_per_second"]
+        if seconds:
+            line[f"{name}_pairs_per_second"] = args.batch / min(seconds)
+    if all(took.values()):
+        line["ratio"] = line["ours_pairs_per_second"] / line["published_pairs_per_second"]
+    if took["ours"]:
+        machine = machine_of(device, torch.bfloat16 if args.amp else torch.float32)
+        line |= floor_of_step(settings, pixels, pairs, device, machine, 1e3 / line["ours_pairs_per_second"])
+        if args.profile:
+            line["profile"] = figures.profile(sides["ours"], device)
     pixels.close()
     return line
+
+
+def floor_of_step(
+    settings: TrainSettings, pixels: Pixels, pairs: Any, device: torch.device, machine: Machine, taken_ms: float
+) -> dict[str, float]:
+    """Operations of a pair, forward and back; the least milliseconds for them, and how many times that was taken."""
+    model = build_model(settings).to(device)
+    opened = open_layers(model, 1, settings.TRAIN.END_EPOCH, settings.TRAIN.FREEZE_OUT)
+    supply = islice(epoch_batches(settings, pixels, pairs, 1, device), 1)
+    with FlopCounterMode(display=False) as counter:
+        run_epoch(settings, model, new_optimiser(settings, model), opened, supply, lambda *_: None)
+    flop = counter.get_total_flops() / settings.TRAIN.BATCH
+    floor_ms = 1e3 * flop / machine.flops
+    return {"floor_gflop": flop / 1e9, "floor_ms": floor_ms, "ms_a_pair": taken_ms, "distance": taken_ms / floor_ms}
 
 
 def main() -> None:
@@ -150,6 +180,7 @@ def main() -> None:
         "--freeze", default="none", choices=("none", "paper"), help="FREEZE_OUT: none, or paper for its first stage"
     )
     parser.add_argument("--workers", type=int, help="of the peer's DataLoader (default: 16 beside a GPU, else 0)")
+    parser.add_argument("--profile", action="store_true", help="what ours spends its time on")
     parser.add_argument("--amp", action="store_true", help="ours in bfloat16; the peer stays in float32")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", help="write the figures here")
@@ -161,12 +192,12 @@ def main() -> None:
     args.batch = args.batch or (32 if on_gpu else 8)
     with tempfile.TemporaryDirectory() as folder:
         write_crops(Path(folder), args.crops, args.side)
-        lines = [measure(arch, Path(folder), args, device) for arch in args.case]
-    about = figures.machine("train", device)
-    print(f"{about['device']}, ours in {'bfloat16' if args.amp else 'float32'}")
-    for line in lines:
-        print(figures.aligned(line, 14))
-    figures.write(args.json, about, lines=lines)
+        about, lines = figures.machine("train", device), []
+        print(f"{about['device']}, ours in {'bfloat16' if args.amp else 'float32'}")
+        for arch in args.case:
+            lines.append(measure(arch, Path(folder), args, device))
+            print(figures.aligned(lines[-1], 14), flush=True)
+            figures.write(args.json, about, lines=lines)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from lib.geometry.anchors import tracker_anchors
 from lib.geometry.crop import context_side, pyramid, subwindow
 
 
-def _tensor(patches: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.atleast_3d(patches), -1, -3))).float()
+def _seen(patches: np.ndarray, model: Any) -> torch.Tensor:
+    chw = np.ascontiguousarray(np.moveaxis(np.atleast_3d(patches), -1, -3))
+    return torch.from_numpy(chw).float().to(next(model.parameters()).device)
 
 
 def _away(value: float) -> float:
@@ -32,7 +33,8 @@ class PublishedSiamFC:
         self.fill = frame.mean((0, 1)).astype(np.uint8)
         side = round(context_side(*self.size))
         with torch.no_grad():
-            self.kernels = model.template(_tensor(subwindow(frame, self.centre.tolist(), side, 127, self.fill))[None])
+            z = _seen(subwindow(frame, self.centre.tolist(), side, 127, self.fill), model)
+            self.kernels = model.template(z[None])
         self.side = side * 255 / 127
         self.limits = 0.2 * self.side, 5 * self.side
         hann = np.outer(np.hanning(272), np.hanning(272))
@@ -40,9 +42,9 @@ class PublishedSiamFC:
 
     def update(self, frame: np.ndarray) -> np.ndarray:
         scales = 1.0375 ** np.array([-1.0, 0.0, 1.0])
-        crops = _tensor(pyramid(frame, self.centre.tolist(), self.side * scales, 255, self.fill))
+        crops = _seen(pyramid(frame, self.centre.tolist(), self.side * scales, 255, self.fill), self.model)
         with torch.no_grad():
-            response = self.model.match(self.kernels, self.model.search(crops)).numpy()[:, 0]
+            response = self.model.match(self.kernels, self.model.search(crops)).cpu().numpy()[:, 0]
         large = np.stack([cv2.resize(each, (272, 272), interpolation=cv2.INTER_CUBIC) for each in response])
         best = int((large.max((1, 2)) * [0.9745, 1, 0.9745]).argmax())
         chosen = large[best] - large[best].min()
@@ -65,7 +67,7 @@ class PublishedSiamRPN:
         self.fill = frame.mean((0, 1)).astype(np.uint8)
         z = subwindow(frame, self.centre.tolist(), _away(context_side(*self.size)), 127, self.fill)
         with torch.no_grad():
-            self.features = model.backbone(_tensor(z)[None])
+            self.features = model.backbone(_seen(z, model)[None])
         self.anchors = tracker_anchors((0.33, 0.5, 1, 2, 3), (8,), 17)
         self.window = np.outer(np.hanning(17), np.hanning(17))
 
@@ -75,9 +77,9 @@ class PublishedSiamRPN:
         x = subwindow(frame, self.centre.tolist(), _away(side + 128 / zoom), 255, self.fill)
         with torch.no_grad():
             kernels = self.model.connect_model.template(self.features)
-            cls, reg = self.model.match(kernels, self.model.search(_tensor(x)[None]))
+            cls, reg = self.model.match(kernels, self.model.search(_seen(x, self.model)[None]))
             cls = cls.sigmoid() if cls.shape[1] == 5 else cls.view(2, 5, 17, 17).softmax(0)[1]
-        score, delta = cls.numpy().reshape(5, 17, 17), reg.numpy().reshape(4, 5, 17, 17)
+        score, delta = cls.cpu().numpy().reshape(5, 17, 17), reg.cpu().numpy().reshape(4, 5, 17, 17)
         cx, cy = (delta[k] * self.anchors[k + 2] + self.anchors[k] for k in (0, 1))
         w, h = (np.exp(delta[k]) * self.anchors[k] for k in (2, 3))
 

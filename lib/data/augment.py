@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.core.device import sent
+
 ROTATION_LIMIT = 10.0  # degrees
 HUE_LIMIT = 0.05  # turns
 GREY = (0.114, 0.587, 0.299)  # luminance of B, G, R (ITU-R BT.601)
@@ -208,10 +210,8 @@ def render(parts: Sequence[tuple[Tensor, Tensor]], plan: Plan, m: int, device: t
     chunk = CACHE_ROWS if device.type == "cpu" else count
     images = torch.empty((count, 3, m, m), device=device)
     for rows, crops in parts:
-        if device.type == "cuda" and not crops.is_cuda:
-            crops = crops.pin_memory()
         for some, pixels in zip(rows.split(chunk), crops.split(chunk), strict=True):
-            done = _render(pixels.to(device, non_blocking=True), plan.of(some), m)
+            done = _render(sent(pixels, device), plan.of(some), m)
             if len(done) == count:
                 return done
             images.index_copy_(0, some.to(device, non_blocking=True), done)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from lib.core.device import sent
 from lib.data.index import Index
 from lib.files import UserError
 from lib.images import read_image
@@ -73,8 +74,8 @@ class Pixels:
         for side in np.unique(self.side[used]):
             rows = np.flatnonzero(self.side[used] == side)
             if self._buffers:
-                places = torch.from_numpy(self._place[used[rows]])
-                pixels = self._buffers[int(side)].index_select(0, places.to(self.device))
+                places = sent(torch.from_numpy(self._place[used[rows]]), self.device)
+                pixels = self._buffers[int(side)].index_select(0, places)
             else:
                 pixels = torch.from_numpy(np.stack([images[int(i)] for i in used[rows]]))
             parts.append(Rows(rows, pixels))

@@ -11,6 +11,7 @@ bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -44,9 +45,7 @@ class Frames:
                 raise ValueError(f"a frame must be (H, W, 3) uint8 BGR, got {tuple(image.shape)} {image.dtype}")
         flat = [image.reshape(-1) for image in tensors]
         shapes = tuple((image.shape[0], image.shape[1]) for image in tensors)
-        starts = np.cumsum([0] + [3 * h * w for h, w in shapes[:-1]])
-        table = torch.tensor([starts.tolist(), *zip(*shapes, strict=True)], dtype=torch.int64).to(flat[0].device)
-        return cls(flat[0] if len(flat) == 1 else torch.cat(flat), table[0], table[1], table[2], shapes)
+        return cls(flat[0] if len(flat) == 1 else torch.cat(flat), *_places(shapes, flat[0].device), shapes)
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -82,6 +81,14 @@ def round_half_away(value: Tensor) -> Tensor:
     """Rounding of the SiamRPN trackers' sides (Python 2's): halves go away from zero."""
     halfway = torch.round(value + 1) - torch.round(value) != 1
     return torch.where(halfway, value + torch.sign(value) * 0.5, torch.round(value))
+
+
+@lru_cache(maxsize=64)
+def _places(shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Offset, height and width of images one after another. Kept: a copy to a GPU would wait for all before it."""
+    starts = np.cumsum([0] + [3 * h * w for h, w in shapes[:-1]])
+    offset, height, width = torch.tensor([starts.tolist(), *zip(*shapes, strict=True)], dtype=torch.int64).to(device)
+    return offset, height, width
 
 
 # ---- OpenCV, slot by slot
@@ -172,10 +179,10 @@ def _gather(frames: Frames, x: Tensor, y: Tensor, fill: Tensor) -> Tensor:
     """Pixels at columns ``x`` (N, w) and rows ``y`` (N, h) -> (N, 3, h, w) int32, ``fill`` outside the image."""
     width, height = frames.width[:, None], frames.height[:, None]
     inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    rows = frames.offset[:, None] + 3 * width * y.clamp(min=0).minimum(height - 1)
-    at = rows[:, :, None] + 3 * x.clamp(min=0).minimum(width - 1)[:, None, :]
-    pixels = frames.pixels[at[:, None] + torch.arange(3, device=at.device)[:, None, None]]
-    return torch.where(inside[:, None], pixels, fill[:, :, None, None]).int()
+    rows = frames.offset[:, None] // 3 + width * y.clamp(min=0).minimum(height - 1)
+    at = rows[:, :, None] + x.clamp(min=0).minimum(width - 1)[:, None, :]
+    pixels = frames.pixels.view(-1, 3)[at]
+    return torch.where(inside[..., None], pixels, fill[:, None, None]).int().movedim(-1, 1)
 
 
 def _resized_windows(frames: Frames, centre: Tensor, side: Tensor, out: Tensor, count: int, fill: Tensor) -> Tensor:
@@ -184,10 +191,9 @@ def _resized_windows(frames: Frames, centre: Tensor, side: Tensor, out: Tensor, 
     side = side.floor()
     x0, x1, a0, a1 = _taps(side, out, count, border_weighs=False)
     y0, y1, b0, b1 = _taps(side, out, count, border_weighs=True)
-    x0, x1, y0, y1 = x0 + start[:, :1], x1 + start[:, :1], y0 + start[:, 1:], y1 + start[:, 1:]
-    a0, a1 = a0[:, None, None, :], a1[:, None, None, :]
-    above = _gather(frames, x0, y0, fill) * a0 + _gather(frames, x1, y0, fill) * a1
-    below = _gather(frames, x0, y1, fill) * a0 + _gather(frames, x1, y1, fill) * a1
+    pixels = _gather(frames, torch.cat([x0, x1], 1) + start[:, :1], torch.cat([y0, y1], 1) + start[:, 1:], fill)
+    left, right = pixels.chunk(2, 3)
+    above, below = (left * a0[:, None, None, :] + right * a1[:, None, None, :]).chunk(2, 2)
     return _blend_rows(above, below, b0[:, None, :, None], b1[:, None, :, None])
 
 

@@ -1,5 +1,7 @@
 """What runs a network's search and matching in a tracker: PyTorch as it stands, compiled, onnxruntime or OpenVINO.
 
+The fifth way, cudagraph, is of the whole step: ``lib/tracker/graphed.py``.
+
 Axes: N slots, S search images (scales) of one slot, e i sides of template and search image in pixels.
 
 A way to run them is a function (kernels, x) -> prediction of images x (N*S, 3, i, i), as ``model.match(kernels,
@@ -11,6 +13,7 @@ why in a line.
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +29,7 @@ Kernels = tuple[Tensor, ...]
 Run = Callable[[Kernels, Tensor], Any]
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}  # as a share of the largest value
+OFTEN, SHAPES = 100, 4  # calls with images of one shape before it is compiled too; shapes that are
 WARM, REPEATS = 2, 5  # calls before the clock runs, and those of which the median counts
 
 
@@ -48,7 +52,22 @@ def compiled(model: Any, kernels: Kernels, x: Tensor) -> Run:
         torch.compiler.cudagraph_mark_step_begin()  # what the last replay gave is used up
         return program(kernels, x)
 
-    return replayed
+    return for_frequent(x.shape, replayed, run)
+
+
+def for_frequent(first: torch.Size, program: Run, otherwise: Run) -> Run:
+    """``program`` for images of the ``first`` shape and for a few others that come often.
+
+    Each is compiled anew, for many seconds, and at the end of a test set every step may have fewer slots.
+    """
+    seen = Counter({first: OFTEN})
+
+    def run(kernels: Kernels, x: Tensor) -> Any:
+        seen[x.shape] += 1
+        frequent = [shape for shape, times in seen.items() if times > OFTEN][:SHAPES]
+        return (program if x.shape in frequent else otherwise)(kernels, x)
+
+    return run
 
 
 def by_onnxruntime(model: Any, kernels: Kernels, x: Tensor) -> Run:
@@ -88,7 +107,8 @@ BUILDERS: dict[str, Callable[[Any, Kernels, Tensor], Run]] = {
     "onnxruntime": by_onnxruntime,
     "openvino": by_openvino,
 }
-BACKENDS = (*BUILDERS, "auto")
+WHOLE = "cudagraph"  # which runs not the network alone but a tracker's whole step
+BACKENDS = (*BUILDERS, WHOLE, "auto")
 
 
 def running(model: Any, backend: str) -> Any:
@@ -99,6 +119,12 @@ def running(model: Any, backend: str) -> Any:
         return model
     if not hasattr(model, "backbone"):
         raise UserError(f"exported graphs are run by onnxruntime, not by {backend}: name the weights they came from")
+    if backend == WHOLE:
+        device = next(model.parameters()).device.type
+        model.whole_step = device == "cuda"  # which its trackers read
+        if not model.whole_step:
+            say(f"{WHOLE} gives way to eager: it runs on GPUs, not on {device}")
+        return model
     return Running(model, backend)
 
 

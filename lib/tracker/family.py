@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lib.files import UserError
+from lib.tracker.graphed import Graphed
 from lib.tracker.siamfc import SiamFCParams, SiamFCTracker
 from lib.tracker.siamrpn import SiamRPNParams, SiamRPNTracker
 from lib.tracker.state import device_of
@@ -76,6 +77,8 @@ class Family:
                 instance, exemplar, score = sides
                 exemplar = SE_EXEMPLAR if exemplar is None else exemplar
                 tracker = SiamFCTracker(instance=instance, exemplar=exemplar, score_size=score, **self.options)
+            if getattr(self.model, "whole_step", False):
+                tracker.move = Graphed(tracker.move, lambda: getattr(tracker, "zoom", None))
             self.trackers[sides] = tracker
         return self.trackers[sides]
 

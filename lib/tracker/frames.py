@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lib import images
+from lib.core.device import sent
 from lib.files import UserError
 from lib.geometry.crop import Frames
 
@@ -58,7 +59,7 @@ class FrameSupply:
             self.held.move_to_end(path)
             return self.held[path]
         waiting = self.ahead.pop(path, None)
-        image = torch.from_numpy(read_image(path) if waiting is None else waiting.result()).to(self.device)
+        image = sent(torch.from_numpy(read_image(path) if waiting is None else waiting.result()), self.device)
         self.held[path] = image
         self.held_bytes += image.numel()
         while self.held_bytes > self.budget_bytes and len(self.held) > 1:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from lib.core.device import sent
 from lib.files import UserError
 from lib.geometry.boxes import cxcywh_from_xywh, xywh_from_cxcywh
 from lib.geometry.crop import Frames
@@ -115,7 +116,7 @@ class LiveTracker:
     def _pixels(self, frame: np.ndarray) -> Tensor:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
             raise UserError(f"a frame must be (H, W, 3) uint8 BGR, got {frame.shape} {frame.dtype}: convert it")
-        return torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(self.family.device)
+        return sent(torch.from_numpy(np.require(frame, requirements=["C", "W"])), self.family.device)
 
 
 class _SharedFrame(Frames):

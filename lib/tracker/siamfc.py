@@ -91,7 +91,7 @@ class SiamFCTracker:
     ) -> None:
         """``exemplar``, ``instance``: sides of template and search image, pixels; ``score_size``: cells a side that the
         response is taken for, whatever it has (SiamSE); ``max_scale_step``: the largest step that params may hold (it
-        bounds the memory of the batched pyramid); ``slots_at_once`` in a step, by default as many as are fast."""
+        bounds the memory of batched pyramids); ``slots_at_once`` in a step, by default as many as are fast."""
         self.model = model
         self.device = device_of(model)
         self.exemplar, self.instance, self.stride = exemplar, instance, stride
@@ -104,9 +104,8 @@ class SiamFCTracker:
         )
         self.subwindows, self.pyramids = ENGINES[engine]
         self.scale_powers = torch.arange(num_scale, dtype=torch.float64, device=self.device) - num_scale // 2
-        # the sides are rounded to pixels, which stretches the ratio of small windows
-        self.zoom = 1.15 * max_scale_step ** (num_scale - 1)
         self.max_scale_step = max_scale_step
+        self.zoom = 1.0  # largest window over smallest of all pyramids so far, which bounds what a batch of them holds
         self.windows: dict[int, Tensor] = {}
         self.enlarging: dict[int, Tensor] = {}
 
@@ -118,6 +117,8 @@ class SiamFCTracker:
         steepest = float(params.scale_step.max())
         if steepest > self.max_scale_step:
             raise ValueError(f"scale_step must be at most max_scale_step {self.max_scale_step}, got {steepest}")
+        # the sides are rounded to pixels, which stretches the ratio of small windows
+        self.zoom = max(self.zoom, 1.15 * steepest ** (len(self.scale_powers) - 1))
         boxes = boxes.to(self.device, torch.float64)
         centre, size = boxes[:, :2], boxes[:, 2:]
         exemplar_side = torch.round(context_side(size[:, 0], size[:, 1]))
@@ -141,10 +142,10 @@ class SiamFCTracker:
     @torch.no_grad()
     def step(self, state: SiamFCState, frames: Frames, truth: Tensor | None = None) -> tuple[SiamFCState, Flags | None]:
         """Find every slot in its next frame; ``truth`` (N, 8) polygons make the flags."""
-        state = replace(state, **in_parts(self._move, self.slots_at_once, state, frames))
+        state = replace(state, **in_parts(self.move, self.slots_at_once, state, frames))
         return state, flags_of(state.box, truth, frames)
 
-    def _move(self, state: SiamFCState, frames: Frames) -> dict[str, Tensor]:
+    def move(self, state: SiamFCState, frames: Frames) -> dict[str, Tensor]:
         """What changes in a state from frame to frame."""
         params = state.params
         scales = params.scale_step[:, None] ** self.scale_powers  # (N, S)

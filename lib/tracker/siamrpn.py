@@ -121,10 +121,10 @@ class SiamRPNTracker:
         self, state: SiamRPNState, frames: Frames, truth: Tensor | None = None
     ) -> tuple[SiamRPNState, Flags | None]:
         """Find every slot in its next frame; ``truth`` (N, 8) polygons make the flags."""
-        state = replace(state, **in_parts(self._move, self.slots_at_once, state, frames))
+        state = replace(state, **in_parts(self.move, self.slots_at_once, state, frames))
         return state, flags_of(state.box, truth, frames)
 
-    def _move(self, state: SiamRPNState, frames: Frames) -> dict[str, Tensor]:
+    def move(self, state: SiamRPNState, frames: Frames) -> dict[str, Tensor]:
         """What changes in a state from frame to frame."""
         exemplar_side = context_side(state.size[:, 0], state.size[:, 1])
         zoom = (self.exemplar / exemplar_side)[:, None]  # crop pixels in an image pixel

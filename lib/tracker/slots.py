@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lib.core.device import sent
 from lib.tracker.frames import FrameSupply
 from lib.tracker.state import join, take
 
@@ -145,16 +146,12 @@ class Scheduler:
     def _advance(self, tracker: Any, state: Any, running: list[_Slot]) -> Any:
         """Step all slots until one is exhausted, a chunk at most, then read the device once."""
         steps = min(CHUNK, *(slot.segment.steps - slot.stepped for slot in running))
-        outputs = []
-        for _ in range(steps):
+        outputs, truths = [], self._truths(running, steps, tracker.device)
+        for step in range(steps):
             paths = [slot.segment.frames[slot.at] for slot in running]
             frames = self.supply.frames(paths)
             self._prefetch(running)
-            truth = None
-            if running[0].segment.truth is not None:
-                rows = [slot.segment.truth[slot.at] for slot in running if slot.segment.truth is not None]
-                truth = torch.from_numpy(np.stack(rows)).to(tracker.device)
-            state, flags = tracker.step(state, frames, truth)
+            state, flags = tracker.step(state, frames, None if truths is None else truths[step])
             failed = torch.zeros_like(state.score) if flags is None else flags.failed.double()
             outputs.append(torch.cat([state.box, state.score[:, None], failed[:, None]], 1))
             for slot in running:
@@ -167,6 +164,11 @@ class Scheduler:
                         slot.rows.append(row)
                         slot.failed = bool(row[5])
         return state
+
+    def _truths(self, running: list[_Slot], steps: int, device: torch.device) -> Tensor | None:
+        """(steps, N, 8) polygons of the frames that come, where the segments have them."""
+        coming = [slot.segment.truth[slot.at : slot.at + steps] for slot in running if slot.segment.truth is not None]
+        return sent(torch.from_numpy(np.stack(coming, 1)), device) if coming and steps else None
 
     def _prefetch(self, running: list[_Slot]) -> None:
         coming = (slot.segment.frames[slot.at + 1 : slot.at + 3] for slot in running)

@@ -38,11 +38,6 @@ def take(columns: T, slots: Tensor) -> T:
     return over_columns(lambda column: column[slots], columns)
 
 
-def put(columns: T, slots: Tensor, new: T) -> None:
-    """Overwrite these slots, in place: for whoever owns the state, never inside a step."""
-    over_columns(lambda column, value: column.index_copy_(0, slots, value), columns, new)
-
-
 def join(*columns: T) -> T:
     """One state of all the slots."""
     return over_columns(lambda *parts: torch.cat(parts), *columns)

@@ -151,6 +151,20 @@ def test_auto_goes_through_all(capsys, monkeypatch):
     assert [line.split()[0] for line in said.splitlines()[1:]] == [*BUILDERS, "eager"]
 
 
+def test_shapes_that_are_rare_are_not_compiled(monkeypatch):
+    monkeypatch.setattr(backends, "OFTEN", 2)
+    monkeypatch.setattr(backends, "SHAPES", 2)
+    run = backends.for_frequent(torch.Size([4]), lambda kernels, x: "compiled", lambda kernels, x: "eager")
+
+    def called(slots, times):
+        return [run((), torch.empty(slots)) for _ in range(times)]
+
+    assert called(4, 2) == ["compiled"] * 2
+    assert called(3, 4) == ["eager", "eager", "compiled", "compiled"]
+    assert called(2, 4) == ["eager"] * 4  # as many are compiled already
+    assert called(3, 1) + called(4, 1) == ["compiled"] * 2
+
+
 def test_times_are_medians_in_turns():
     order = []
     runs = {name: lambda kernels, x, name=name: order.append(name) for name in "ab"}
@@ -161,7 +175,9 @@ def test_times_are_medians_in_turns():
 def test_what_cannot_be_asked_for():
     model = fused("SiamRPNRes22")
     assert running(model, "eager") is model
-    with pytest.raises(UserError, match="must be one of eager, compiled, onnxruntime, openvino, auto, got tensorrt"):
+    with pytest.raises(
+        UserError, match="must be one of eager, compiled, onnxruntime, openvino, cudagraph, auto, got tensorrt"
+    ):
         running(model, "tensorrt")
     with pytest.raises(UserError, match="exported graphs are run by onnxruntime"):
         running(torch.nn.Linear(1, 1), "compiled")
