@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # All that is to be measured on a CUDA machine, in one command of less than 9 minutes: bash benchmarks/gpu.sh [OUT].
 # Needs a python3 with torch (PYTHON=... names another) and no data. Packages that are missing are installed into a
-# folder that goes away again: from the network, or from a folder of wheels, WHEELS=FOLDER.
+# folder that goes away again: from the network, or from a folder of wheels, WHEELS=FOLDER, theirs and what they need.
 # Writes one JSON a benchmark, a line as soon as it is measured; one that fails is said, the others go on.
 # DEVICE=cpu REDUCED=1 tries it without a GPU.
 set -uo pipefail
-cd "$(dirname "$0")/.."
-out=${1:-benchmarks/results}
+root=$(dirname "$(realpath "$0")")/..
+out=$(realpath -m "${1:-$root/benchmarks/results}")
+wheels=${WHEELS:+$(realpath "$WHEELS")}
+python=$(command -v "${PYTHON:-python3}") || exit 1
+case $python in /*) ;; *) python=$PWD/$python ;; esac
 device=${DEVICE:-cuda}
-python=${PYTHON:-python3}
-mkdir -p "$out"
+cd "$root" && mkdir -p "$out" || exit 1
 failed=0
+seconds=50 # a benchmark may take
 
 "$python" - "$device" <<'END' || exit 1
 import sys
@@ -30,23 +33,23 @@ if [ -n "$missing" ]; then
     site=$(mktemp -d)
     trap 'rm -rf "$site"' EXIT
     export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
-    if [ -n "${WHEELS:-}" ]; then
-        "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$WHEELS"/*.whl || exit 1
+    if [ -n "$wheels" ]; then
+        "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl || exit 1
     else # shellcheck disable=SC2086
-        "$python" -m pip install --quiet --target "$site" $missing || exit 1
+        "$python" -m pip install --quiet --target "$site" --constraint requirements.txt $missing || exit 1
     fi
 fi
 
 measure() { # name, module, options: of which none may hold up the others
     echo "== $1"
-    timeout -k 5 "${limit:-50}" "$python" -m "benchmarks.$2" --device "$device" --json "$out/$1-$device.json" "${@:3}" || {
+    timeout -k 5 "$seconds" "$python" -m "benchmarks.$2" --device "$device" --json "$out/$1-$device.json" "${@:3}" || {
         echo "$1: failed, or took too long" >&2
         failed=1
     }
 }
 
 if [ -n "${REDUCED:-}" ]; then
-    track=(--slots 1 2 --frames 2 --repeats 1)
+    track=(--slots 1 2 --frames 2 --repeats 1 --backend eager cudagraph)
     compiled=(--slots 1 --frames 2 --repeats 1 --case SiamFCRes22)
     train=(--width 0.125 --batch 2 --steps 1 --rounds 1 --crops 4 --side 287)
     stage=("${train[@]}")
@@ -57,7 +60,7 @@ else
     track=(--slots 1 16 64 128 --frames 31 --repeats 3 --backend eager cudagraph)
     compiled=(--slots 1 64 --frames 31 --repeats 3 --case SiamFCRes22 "SiamRPNRes22 thinner")
     train=(--batch 64 --steps 10)
-    stage=(--batch 256 --steps 10 --workers 8)
+    stage=(--batch 256 --steps 10 --rounds 1 --workers 8)
     tune=(--clips 16 --max_frames 60 --trials 32 --peer_trials 1 --slots 256)
     types="bfloat16 float32 float16"
     precisions="fp32 bf16"
@@ -71,5 +74,6 @@ measure train-float32 train "${train[@]}"
 for precision in $precisions; do
     measure "tune-$precision" tune --precision "$precision" "${tune[@]}"
 done
-limit=100 measure track-compiled track --dtype "${types%% *}" --backend compiled "${compiled[@]}"
+seconds=100
+measure track-compiled track --dtype "${types%% *}" --backend compiled "${compiled[@]}"
 exit $failed

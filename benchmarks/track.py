@@ -8,6 +8,7 @@ takes (distance); OpenCV's own trackers; peak memory. --slots 1 2 4 8 16 32 --pl
 """
 
 import argparse
+import gc
 import resource
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def calm(model: Any) -> Any:
     return model
 
 
-Follow = Callable[[], np.ndarray]  # from the second frame to the last -> boxes (frames, slots, 4)
+Follow = Callable[[], np.ndarray]  # from the second frame to the last -> boxes (frames, slots, 4) or (frames, 4)
 
 
 def in_turns(
@@ -113,6 +114,7 @@ def measure(
 ) -> dict[str, Any]:
     """One line of the table."""
     torch.compiler.reset()  # it compiles only so many shapes
+    gc.collect()  # graphs of the case before, with their memory
     arch = case.split()[0]
     torch.manual_seed(0)
     model = calm(zoo.build(arch, **CASES[case]).eval())

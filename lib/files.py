@@ -87,6 +87,17 @@ def end_with(parent: int) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
+def say(text: str) -> None:
+    """On the terminal, beside what a script prints."""
+    print(text, file=sys.stderr)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error that says something."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return (next(filter(None, lines), "") or type(error).__name__)[:200]
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's ``main``; bad input and what the system refuses become one line on stderr and exit status 2.
 

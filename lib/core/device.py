@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import cv2
 import torch
-from torch import Tensor
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's mallopt
 
@@ -24,22 +23,13 @@ def choose_device(device: str = "auto", gpus: Sequence[int] = (0,)) -> torch.dev
     return torch.device("cuda", present[0])
 
 
-def sent(x: Tensor, device: torch.device) -> Tensor:
-    """``x`` on the device. Neither the host nor what the device is at waits for a copy from the host to a GPU."""
-    if device.type == "cuda" and not x.is_cuda:
-        x = x.pin_memory()
-    return x.to(device, non_blocking=True)
-
-
 def prepare_process() -> None:
     """Called once by scripts: settings of the process.
 
     glibc gives big blocks back to the system after every layer and asks for them anew: keeping them halves the time of
-    a search pass on a CPU. OpenCV's own threads would compete with PyTorch's. In float32 a GPU's convolutions would
-    round their inputs to 10 bits (TF32), and boxes would not be those of a CPU: who wants speed asks for bfloat16.
+    a search pass on a CPU. OpenCV's own threads would compete with PyTorch's.
     """
     cv2.setNumThreads(1)
-    torch.backends.cudnn.allow_tf32 = False
     if sys.platform == "linux":
         try:
             libc = ctypes.CDLL("libc.so.6")

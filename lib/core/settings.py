@@ -87,6 +87,9 @@ class TrainBlock(Block):
     WEIGHT_DECAY: Annotated[float, Field(ge=0)] = 1e-4
     CLIP: Annotated[float, Field(ge=0)] = 10.0  # gradients are scaled down to this L2 norm; 0 = never
     AMP: bool = False  # forward and backward pass in bfloat16 where the device can
+    COMPILE: bool = (
+        False  # the network by torch.compile: a minute at the start; eager, with the reason, where it cannot
+    )
     WHICH_USE: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()  # sets to train on, by name; absent = all
     MATCHING: Literal["corr", "greedypw"] = "corr"  # of SE-SiamFC: once, or at three sizes of the search features
     # SiamRPN alone
@@ -114,7 +117,8 @@ class TestBlock(Block):
     END_EPOCH: Positive | None = None  # last epoch tested; absent = TRAIN.END_EPOCH
     MAX_FRAMES: Positive | None = None  # of each sequence, from its first frame; absent = all
     PRECISION: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the network in all tracking: TEST, TUNE and FINAL
-    BACKEND: Literal["eager", "compiled", "onnxruntime", "openvino", "auto"] = "eager"  # what runs it there
+    # what runs the network there; cudagraph: the whole step
+    BACKEND: Literal["eager", "compiled", "onnxruntime", "openvino", "cudagraph", "auto"] = "eager"
 
 
 class TuneBlock(Block):

@@ -28,7 +28,7 @@ from lib.data.index import CropSet, Index, build_index
 from lib.data.pairs import sample_pairs
 from lib.data.pixels import Pixels
 from lib.data.targets import AnchorRule
-from lib.files import UserError, append, atomic_write
+from lib.files import UserError, append, atomic_write, reason_of, say
 from lib.geometry.anchors import training_anchors
 from lib.losses.classification import BLOCK_WEIGHT, block_term, classification_loss
 from lib.losses.regression import weighted_l1
@@ -173,12 +173,13 @@ def run_epoch(
     """One epoch; returns the mean loss of the steps that were made, and how many were skipped."""
     total, made, skipped, in_a_row = 0.0, 0, 0, 0
     device_type = next(model.parameters()).device.type
+    network = compiled(model) if settings.TRAIN.COMPILE else model
     coming = next(supply, None)
     while (batch := coming) is not None:
         # every layer follows the layout of its input; channels-last saves a third of a step on CPUs
         z, x = (images.contiguous(memory_format=torch.channels_last) for images in (batch.z, batch.x))
         with torch.autocast(device_type, torch.bfloat16, enabled=settings.TRAIN.AMP):
-            prediction = model(z, x)
+            prediction = network(z, x)
         terms = losses(settings, prediction, batch, group)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -200,6 +201,24 @@ def run_epoch(
                 )
         on_step(len(batch.z) * group.size, values)
     return total / max(made, 1), skipped
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor, Tensor], Any]:
+    """``model`` by torch.compile. Where that fails, then or later, the model as it stands, and a line that says why."""
+    program: Callable[[Tensor, Tensor], Any] = torch.compile(model)
+
+    def run(z: Tensor, x: Tensor) -> Any:
+        nonlocal program
+        try:
+            return program(z, x)
+        except Exception as error:  # no compiler, an operation that it lacks: each has its own class
+            if program is model:
+                raise
+            say(f"COMPILE gives way to eager: {reason_of(error)}")
+            program = model
+            return model(z, x)
+
+    return run
 
 
 def epoch_batches(
@@ -266,16 +285,17 @@ def thinning_images(settings: TrainSettings) -> Tensor:
 
 def new_optimiser(settings: TrainSettings, model: nn.Module) -> torch.optim.SGD:
     """SGD over all parameters: those that are frozen have no gradient, and are left alone with their momentum."""
-    train = settings.TRAIN
-    return torch.optim.SGD(model.parameters(), lr=train.LR, momentum=train.MOMENTUM, weight_decay=train.WEIGHT_DECAY)
+    return _sgd(settings, list(model.parameters()), settings.TRAIN.WEIGHT_DECAY)
 
 
 def fresh_optimiser(settings: TrainSettings, opened: Opened) -> torch.optim.SGD:
     """The optimiser that the released code makes for one epoch at each opening."""
-    decay = 1e-4 if settings.FAMILY == "SIAMRPN" else settings.TRAIN.WEIGHT_DECAY
-    return torch.optim.SGD(
-        opened.parameters, lr=settings.TRAIN.LR, momentum=settings.TRAIN.MOMENTUM, weight_decay=decay
-    )
+    return _sgd(settings, opened.parameters, 1e-4 if settings.FAMILY == "SIAMRPN" else settings.TRAIN.WEIGHT_DECAY)
+
+
+def _sgd(settings: TrainSettings, parameters: list[nn.Parameter], decay: float) -> torch.optim.SGD:
+    train = settings.TRAIN
+    return torch.optim.SGD(parameters, lr=train.LR, momentum=train.MOMENTUM, weight_decay=decay, fused=True)
 
 
 def newest_checkpoint(settings: TrainSettings) -> dict[str, Any] | None:

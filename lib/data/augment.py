@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.core.device import sent
+from lib.memory import sent
 
 ROTATION_LIMIT = 10.0  # degrees
 HUE_LIMIT = 0.05  # turns

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from lib.core.device import sent
 from lib.data.index import Index
 from lib.files import UserError
 from lib.images import read_image
+from lib.memory import sent
 
 Ints = NDArray[np.int64]
 UNKNOWN, GOOD, BAD = 0, 1, 2

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lib.memory import sent
+
 WEIGHT_BITS = 11  # OpenCV's INTER_RESIZE_COEF_BITS
 GATHERED = 8  # windows so many times larger than what they become are gathered pixel by pixel
 
@@ -87,7 +89,9 @@ def round_half_away(value: Tensor) -> Tensor:
 def _places(shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Offset, height and width of images one after another. Kept: a copy to a GPU would wait for all before it."""
     starts = np.cumsum([0] + [3 * h * w for h, w in shapes[:-1]])
-    offset, height, width = torch.tensor([starts.tolist(), *zip(*shapes, strict=True)], dtype=torch.int64).to(device)
+    with torch.inference_mode(False):  # they outlive what asks for them first
+        table = torch.tensor([starts.tolist(), *zip(*shapes, strict=True)], dtype=torch.int64)
+        offset, height, width = sent(table, device)
     return offset, height, width
 
 

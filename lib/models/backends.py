@@ -10,8 +10,8 @@ is built, compared and measured is of a tracker's own shapes. What fails, then o
 why in a line.
 """
 
+import copy
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib.files import UserError
+from lib.files import UserError, reason_of, say
 from lib.models.export import NEEDS, search_graph
 from lib.models.graphs import GraphModel, open_session
 
@@ -29,7 +29,7 @@ Kernels = tuple[Tensor, ...]
 Run = Callable[[Kernels, Tensor], Any]
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}  # as a share of the largest value
-OFTEN, SHAPES = 100, 4  # calls with images of one shape before it is compiled too; shapes that are
+OFTEN, COMPILED = 20, 4  # calls with images of one shape before it is compiled too; shapes that are at most
 WARM, REPEATS = 2, 5  # calls before the clock runs, and those of which the median counts
 
 
@@ -39,9 +39,9 @@ def eager(model: Any, kernels: Kernels, x: Tensor) -> Run:
 
 
 def compiled(model: Any, kernels: Kernels, x: Tensor) -> Run:
-    """``torch.compile``: on GPUs CUDA graphs, one a shape; on CPUs one program with the weights packed in it.
+    """``torch.compile``: on GPUs CUDA graphs, of shapes that are frequent; on CPUs one program, weights packed in it.
 
-    Of a part that cannot be compiled, or of too many shapes, it says so, as nothing may stay uncompiled.
+    Where a part cannot be compiled it raises: of what is compiled, nothing may stay uncompiled.
     """
     run = eager(model, kernels, x)
     if x.device.type != "cuda":
@@ -60,12 +60,13 @@ def for_frequent(first: torch.Size, program: Run, otherwise: Run) -> Run:
 
     Each is compiled anew, for many seconds, and at the end of a test set every step may have fewer slots.
     """
-    seen = Counter({first: OFTEN})
+    seen, chosen = Counter[torch.Size](), [first]
 
     def run(kernels: Kernels, x: Tensor) -> Any:
-        seen[x.shape] += 1
-        frequent = [shape for shape, times in seen.items() if times > OFTEN][:SHAPES]
-        return (program if x.shape in frequent else otherwise)(kernels, x)
+        if x.shape not in chosen and len(chosen) < COMPILED:
+            seen[x.shape] += 1
+            chosen.extend([x.shape] * (seen[x.shape] > OFTEN))
+        return (program if x.shape in chosen else otherwise)(kernels, x)
 
     return run
 
@@ -107,8 +108,8 @@ BUILDERS: dict[str, Callable[[Any, Kernels, Tensor], Run]] = {
     "onnxruntime": by_onnxruntime,
     "openvino": by_openvino,
 }
-WHOLE = "cudagraph"  # which runs not the network alone but a tracker's whole step
-BACKENDS = (*BUILDERS, WHOLE, "auto")
+WHOLE_STEP = "cudagraph"  # which runs not the network alone; auto does not measure it
+BACKENDS = (*BUILDERS, WHOLE_STEP, "auto")
 
 
 def running(model: Any, backend: str) -> Any:
@@ -119,11 +120,13 @@ def running(model: Any, backend: str) -> Any:
         return model
     if not hasattr(model, "backbone"):
         raise UserError(f"exported graphs are run by onnxruntime, not by {backend}: name the weights they came from")
-    if backend == WHOLE:
+    if backend == WHOLE_STEP:
         device = next(model.parameters()).device.type
-        model.whole_step = device == "cuda"  # which its trackers read
-        if not model.whole_step:
-            say(f"{WHOLE} gives way to eager: it runs on GPUs, not on {device}")
+        if device != "cuda":
+            say(f"{WHOLE_STEP} gives way to eager: it runs on GPUs, not on {device}")
+            return model
+        model = copy.copy(model)  # with the same weights
+        model.whole_step = True  # which its trackers read
         return model
     return Running(model, backend)
 
@@ -207,16 +210,6 @@ def milliseconds(runs: Mapping[str, Run], kernels: Kernels, x: Tensor) -> dict[s
                 torch.cuda.synchronize(x.device)
             times[name].append(1e3 * (time.perf_counter() - began))
     return {name: statistics.median(taken[WARM:]) for name, taken in times.items()}
-
-
-def reason_of(error: Exception) -> str:
-    """The first line of an error that says something."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return (next(filter(None, lines), "") or type(error).__name__)[:200]
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _parts(prediction: Any) -> list[Tensor]:

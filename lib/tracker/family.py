@@ -125,9 +125,11 @@ def in_precision(model: Any, precision: str) -> Any:
     """``model`` computing in fp32, bf16 or fp16. Crops, boxes and the sums of a response keep theirs."""
     if precision not in PRECISIONS:
         raise UserError(f"a precision must be one of {', '.join(PRECISIONS)}, got {precision}: choose one")
-    if precision == "fp32":
-        return model
     device = device_of(model)
+    if precision == "fp32":
+        if device.type == "cuda":  # TF32 would round inputs to 10 bits: boxes would not be those of a CPU
+            torch.backends.cudnn.allow_tf32 = False
+        return model
     if not hasattr(model, "backbone"):
         raise UserError(f"exported graphs have their own precision, not {precision}: name the weights they came from")
     if device.type == "cpu" and precision == "fp16":

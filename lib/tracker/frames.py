@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lib import images
-from lib.core.device import sent
 from lib.files import UserError
 from lib.geometry.crop import Frames
+from lib.memory import sent
 
 
 def read_image(path: Path | str) -> np.ndarray:

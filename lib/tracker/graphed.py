@@ -4,7 +4,7 @@ A graph does the same operations on the same memory again, so a step's inputs ar
 finds from where it writes. It is of one number of slots and one size of images; others have their own.
 """
 
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,58 +12,71 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lib.files import reason_of, say
 from lib.geometry.crop import Frames
-from lib.models.backends import reason_of, say
-from lib.tracker.state import over_columns
+from lib.tracker.state import columns_of, over_columns
 
 Found = dict[str, Tensor]  # columns of the state after a frame
 Move = Callable[[Any, Frames], Found]
-EAGER, GRAPHS = 2, 8  # steps of a shape before it is worth a graph; graphs that are held, each with memory of its own
+Capture = Callable[[Callable[[], Found], torch.device], tuple[Callable[[], Any], Found]]
+STEADY = 20  # steps on end with slots and images of the same sizes before a graph is worth its making
+GRAPHS = 8  # that are held, each with memory of its own
 
 
-def captured(run: Callable[[], Found]) -> tuple[Callable[[], Any], Found]:
+def captured(run: Callable[[], Found], device: torch.device) -> tuple[Callable[[], Any], Found]:
     """What does ``run`` again, and where its results then lie."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):  # libraries choose and allocate what they need, which a graph may not
-        run()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = run()
-    return graph.replay, found
+    with torch.cuda.device(device):  # whose streams these are
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # libraries choose and allocate what they need, which a graph may not
+            run()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            found = run()
+
+    def replay() -> None:
+        with torch.cuda.device(device):
+            graph.replay()
+
+    return replay, found
 
 
 class Graphed:
-    """Stands for ``move``, a tracker's (state, frames) -> changed columns, as long as ``bound()`` stays as it is."""
+    """Stands for ``move``, a tracker's (state, frames) -> changed columns; ``built_in()``: what else that reads."""
 
-    def __init__(
-        self, move: Move, bound: Callable[[], Any], capture: Callable[..., tuple[Callable[[], Any], Found]] = captured
-    ) -> None:
-        self.move, self.bound, self.capture = move, bound, capture
-        self.graphs: dict[Any, Move] = {}
-        self.seen: Counter[Any] = Counter()
+    def __init__(self, move: Move, built_in: Callable[[], Any], capture: Capture = captured) -> None:
+        self.move, self.built_in, self.capture = move, built_in, capture
+        self.graphs: OrderedDict[Any, Move] = OrderedDict()  # the least used first
+        self.last: Any = None  # sizes of the last step
+        self.steps = 0  # that had those, one after another
 
     def __call__(self, state: Any, frames: Frames) -> Found:
-        key = (frames.shapes, frames.pixels.shape, self.bound(), *(column.shape for column in columns_of(state)))
-        if key not in self.graphs:
-            self.seen[key] += 1
-            if self.seen[key] <= EAGER or len(self.graphs) >= GRAPHS:
+        sizes = (frames.shapes, frames.pixels.shape, self.built_in(), *(column.shape for column in columns_of(state)))
+        self.last, self.steps = sizes, self.steps + 1 if sizes == self.last else 1
+        if sizes not in self.graphs:
+            if self.steps <= STEADY:
                 return self.move(state, frames)
-            try:
-                self.graphs[key] = _Graph(self.move, self.capture, state, frames)
-            except Exception as error:  # an operation that no graph can hold, no memory: each has its own class
-                say(f"cudagraph gives way to eager for {len(frames)} slots: {reason_of(error)}")
-                self.graphs[key] = self.move
-        return self.graphs[key](state, frames)
+            self.graphs[sizes] = self._made(state, frames)
+            if len(self.graphs) > GRAPHS:
+                self.graphs.popitem(last=False)
+        self.graphs.move_to_end(sizes)
+        return self.graphs[sizes](state, frames)
+
+    def _made(self, state: Any, frames: Frames) -> Move:
+        try:
+            return _Graph(self.move, self.capture, state, frames)
+        except Exception as error:  # an operation that no graph can hold, no memory: each has its own class
+            say(f"cudagraph gives way to eager for slots: {len(frames)}: {reason_of(error)}")
+            return self.move
 
 
 class _Graph:
-    def __init__(self, move: Move, capture: Any, state: Any, frames: Frames) -> None:
+    def __init__(self, move: Move, capture: Capture, state: Any, frames: Frames) -> None:
         self.given = columns_of(state)
         self.state = over_columns(torch.clone, state)
         self.frames = replace(frames, pixels=frames.pixels.clone())
-        self.replay, self.found = capture(lambda: move(self.state, self.frames))
+        self.replay, self.found = capture(lambda: move(self.state, self.frames), frames.pixels.device)
 
     def __call__(self, state: Any, frames: Frames) -> Found:
         given = columns_of(state)
@@ -74,10 +87,3 @@ class _Graph:
         self.frames.pixels.copy_(frames.pixels)
         self.replay()
         return {name: column.clone() for name, column in self.found.items()}
-
-
-def columns_of(state: Any) -> list[Tensor]:
-    """All tensors of a state, in order."""
-    columns: list[Tensor] = []
-    over_columns(lambda column: columns.append(column) or column, state)  # type: ignore[func-returns-value]
-    return columns

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from lib.core.device import sent
 from lib.files import UserError
 from lib.geometry.boxes import cxcywh_from_xywh, xywh_from_cxcywh
 from lib.geometry.crop import Frames
+from lib.memory import sent
 from lib.models.backends import running
 from lib.models.graphs import open_model
 from lib.tracker.family import SEARCHED, Family
@@ -55,8 +55,8 @@ def load(
     hyper-parameters by name; without them those that were tuned for the weights and lie with them, otherwise the
     paper's. ``device``: auto, cpu, cuda, cuda:1, mps. ``matching`` of an SE-SiamFC: corr, greedypw.
     ``fuse``: fold batch-norms and leave out what cropping throws away; the boxes stay the same to rounding.
-    ``precision`` of the network: fp32, bf16, fp16. ``backend`` that runs it: eager, compiled, onnxruntime, openvino, or
-    auto, the fastest of those on the first frame.
+    ``precision`` of the network: fp32, bf16, fp16. ``backend`` that runs it: eager, compiled, onnxruntime, openvino,
+    auto, the fastest of those on the first frame, or cudagraph, the whole step.
     """
     loaded = open_model(_shipped() if path is None else path, arch=arch, matching=matching)
     model = loaded.model.fuse() if fuse else loaded.model

@@ -25,6 +25,8 @@ from lib.tracker.state import (
     slots_in_cache,
 )
 
+LEAST = 0.2  # of the first window's side, which no later one goes below
+
 
 @dataclass(frozen=True, eq=False)
 class SiamFCParams:
@@ -117,8 +119,6 @@ class SiamFCTracker:
         steepest = float(params.scale_step.max())
         if steepest > self.max_scale_step:
             raise ValueError(f"scale_step must be at most max_scale_step {self.max_scale_step}, got {steepest}")
-        # the sides are rounded to pixels, which stretches the ratio of small windows
-        self.zoom = max(self.zoom, 1.15 * steepest ** (len(self.scale_powers) - 1))
         boxes = boxes.to(self.device, torch.float64)
         centre, size = boxes[:, :2], boxes[:, 2:]
         exemplar_side = torch.round(context_side(size[:, 0], size[:, 1]))
@@ -128,16 +128,23 @@ class SiamFCTracker:
             kernels = self.model.template(seen_by(self.model, z))
         margin = (self.instance - self.exemplar) / 2
         side = exemplar_side + 2 * margin / (self.exemplar / exemplar_side)
+        self._widen(float(LEAST * side.min()), steepest)
         return SiamFCState(
             centre=centre,
             size=size,
             search_side=side,
-            side_limits=torch.stack([0.2 * side, 5 * side], 1),
+            side_limits=torch.stack([LEAST * side, 5 * side], 1),
             fill=fill,
             score=torch.ones_like(side),
             kernels=kernels,
             params=params,
         )
+
+    def _widen(self, least: float, step: float) -> None:
+        """Hold pyramids around windows of ``least`` pixels and more, neighbours a ``step`` apart."""
+        steps = len(self.scale_powers) - 1
+        smallest = least / step ** (steps // 2)
+        self.zoom = max(self.zoom, (smallest * step**steps + 0.5) / max(smallest - 0.5, 0.5))  # sides are rounded
 
     @torch.no_grad()
     def step(self, state: SiamFCState, frames: Frames, truth: Tensor | None = None) -> tuple[SiamFCState, Flags | None]:

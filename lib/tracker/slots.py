@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lib.core.device import sent
+from lib.memory import sent
 from lib.tracker.frames import FrameSupply
 from lib.tracker.state import join, take
 

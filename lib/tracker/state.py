@@ -33,6 +33,14 @@ def over_columns(function: Callable[..., Tensor], *columns: T) -> T:
     return type(first)(**{n: over_columns(function, *(getattr(c, n) for c in columns)) for n in names})
 
 
+def columns_of(columns: Any) -> list[Tensor]:
+    """All tensors of states, parameters or tuples of them, in order."""
+    if isinstance(columns, Tensor):
+        return [columns]
+    parts = columns if isinstance(columns, tuple) else [getattr(columns, field.name) for field in fields(columns)]
+    return [column for part in parts for column in columns_of(part)]
+
+
 def take(columns: T, slots: Tensor) -> T:
     """Only these slots, (n,) int64."""
     return over_columns(lambda column: column[slots], columns)

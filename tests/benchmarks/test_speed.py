@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import floor, train, tune
+from benchmarks import figures, floor, train, tune
 from lib.core.scoring import Stage, score
 from lib.evaluation.datasets import load
 from lib.models.layers.folded import FoldedConv
@@ -30,6 +30,7 @@ def test_training(tmp_path, monkeypatch):
     words = ["--batch", "2", "--steps", "1", "--rounds", "1", "--crops", "3", "--side", "287", "--freeze", "paper"]
     (line,) = run(train, [*words, "--case", "SiamRPNRes22", "--amp"], tmp_path, monkeypatch)["lines"]
     assert line["ratio"] == pytest.approx(line["ours_pairs_per_second"] / line["published_pairs_per_second"])
+    assert line["distance"] == pytest.approx(line["ms_a_pair"] / line["floor_ms"]) and line["floor_gflop"] > 0
 
 
 def test_tuning(tmp_path, monkeypatch):
@@ -80,3 +81,10 @@ def test_the_floor_counts_convolutions():
     assert found.mbytes == pytest.approx(4 * (2 * (2 * 3 * 81 + cells + 4 * 27) + 2 * cells + 16) / 1e6)
     slow = floor.floor_of(Model(), floor.Machine(flops=1e12, bandwidth=1e6), images=2, instance=9)
     assert slow.ms == pytest.approx(1e3 * slow.mbytes)
+
+
+def test_shares_of_a_call_add_up_to_it():
+    a = torch.randn(300, 300)
+    shares = figures.profile(lambda: [a @ a for _ in range(50)], torch.device("cpu"))
+    assert {"idle", "aten::mm"} <= set(shares) and min(shares.values()) >= 0
+    assert sum(shares.values()) == pytest.approx(1)

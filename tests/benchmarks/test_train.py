@@ -11,8 +11,9 @@ from benchmarks.baseline import training
 from benchmarks.baseline.training import published_step
 from lib.core.calibrate import calibrate
 from lib.core.config import load_train
+from lib.core.distributed import Group
 from lib.core.freeze import open_layers
-from lib.core.train import build_model, losses, run_epoch
+from lib.core.train import build_model, compiled, losses, run_epoch
 from lib.data.batches import Batch
 from lib.data.targets import AnchorRule, anchor_delta, anchor_label, centre_label
 from lib.geometry.anchors import training_anchors
@@ -114,3 +115,42 @@ def test_the_peers_images_are_windows_of_the_crop():
         assert image.shape == (255, 255, 3) and image.dtype == np.float32
         assert np.abs(box[:2] - 127.5).max() < 5 and np.abs(box[2:] / [64, 32] - 1).max() < 0.06
         assert np.abs(image - crop[16:-16, 16:-16]).mean() < 15
+
+
+def test_the_network_is_compiled_where_it_can_be(monkeypatch, capsys):
+    model, called = nn.Bilinear(2, 2, 1), []
+    z, x = torch.rand(3, 2), torch.rand(3, 2)
+    monkeypatch.setattr(torch, "compile", lambda given: lambda *images: called.append(1) or given(*images))
+    assert torch.equal(compiled(model)(z, x), model(z, x)) and called == [1]
+
+    def without_a_compiler(*images):
+        called.append(1)
+        raise RuntimeError("no C++ compiler is here\n  and much more")
+
+    monkeypatch.setattr(torch, "compile", lambda given: without_a_compiler)
+    run = compiled(model)
+    for _ in range(2):
+        assert torch.equal(run(z, x), model(z, x))
+    assert called == [1, 1]
+    assert capsys.readouterr().err == "COMPILE gives way to eager: no C++ compiler is here\n"
+    with pytest.raises(RuntimeError, match="size"):
+        run(z, torch.rand(3, 5))  # what the model refuses is no matter of compilers
+
+
+def test_the_next_batch_is_made_before_the_loss_is_waited_for(tmp_path, monkeypatch):
+    settings = load_train(write_settings(tmp_path, tmp_path))
+    model, heard = build_model(settings), []
+
+    def supply():
+        for number in range(2):
+            heard.append(f"batch {number}")
+            yield one_batch("SIAMFC")
+
+    class Heard(Group):
+        def values(self, terms):
+            heard.append("loss")
+            return super().values(terms)
+
+    opened = open_layers(model, 1, 50, "none")
+    run_epoch(settings, model, _sgd(model), opened, supply(), lambda *_: heard.append("step"), Heard())
+    assert heard == ["batch 0", "batch 1", "loss", "step", "loss", "step"]

@@ -2,17 +2,27 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from lib.core import settings
 from lib.core.config import hyper_to_yaml, load_test, load_train, model_of_test, to_yaml
 from lib.core.settings import TrainSettings, cautions, pairs_of_sets
 from lib.files import UserError
+from lib.models.backends import BACKENDS
+from lib.tracker.family import PRECISIONS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 TRAIN_FILES = sorted((EXPERIMENTS / "train").rglob("*.yaml"))
 TEST_FILES = sorted((EXPERIMENTS / "test").glob("*/*.yaml"))
+
+
+def test_what_may_be_asked_for_is_what_there_is():
+    fields = settings.TestBlock.model_fields
+    assert get_args(fields["BACKEND"].annotation) == BACKENDS
+    assert get_args(fields["PRECISION"].annotation) == tuple(PRECISIONS)
+
 
 # the form of the published SiamFC file, with the other spelling of WHICH_USE and numbers as strings; 22 lines
 FC = """SIAMFC:

@@ -153,12 +153,13 @@ def test_auto_goes_through_all(capsys, monkeypatch):
 
 def test_shapes_that_are_rare_are_not_compiled(monkeypatch):
     monkeypatch.setattr(backends, "OFTEN", 2)
-    monkeypatch.setattr(backends, "SHAPES", 2)
+    monkeypatch.setattr(backends, "COMPILED", 2)
     run = backends.for_frequent(torch.Size([4]), lambda kernels, x: "compiled", lambda kernels, x: "eager")
 
     def called(slots, times):
         return [run((), torch.empty(slots)) for _ in range(times)]
 
+    assert called(2, 1) == ["eager"]
     assert called(4, 2) == ["compiled"] * 2
     assert called(3, 4) == ["eager", "eager", "compiled", "compiled"]
     assert called(2, 4) == ["eager"] * 4  # as many are compiled already

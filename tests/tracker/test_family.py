@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lib.files import UserError
-from lib.geometry.crop import Frames
+from lib.geometry.crop import Frames, pyramids_cv2
 from lib.tracker.family import Family, Sides
 from lib.tracker.live import LiveTracker
 from tests.tracker.clips import small_model
@@ -54,6 +54,20 @@ def test_sides_that_siamdw_ties_together():
         with pytest.raises(UserError, match="scale-equivariant models alone") as error:
             family.side(hyper, LARGE, IMAGE)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("side", [1.0, 3, 12, 60])
+def test_batched_pyramids_of_small_targets_are_those_of_opencv(side: float):
+    """Sides are rounded to pixels, which stretches the ratio of the largest to the smallest where they have few."""
+    torch.manual_seed(0)
+    frames = Frames.pack([torch.randint(256, (90, 100, 3), dtype=torch.uint8)])
+    family = Family(small_model("SiamFCRes16"), engine="torch")
+    tracker, row = family.at(239), family.row({"scale_step": 1.1})
+    state = tracker.init(frames, torch.tensor([[50.0, 40, side, side]]), row)
+    for share in (1, 1.3, 2, 5):
+        least = share * state.side_limits[:, :1].clamp(min=1.2)  # a window has a pixel
+        seen = (frames, state.centre, least * row.scale_step**tracker.scale_powers, 239, state.fill)
+        assert torch.equal(tracker.pyramids(*seen, tracker.zoom), pyramids_cv2(*seen))
 
 
 def test_a_response_of_another_size_is_taken_for_that_of_score_size():

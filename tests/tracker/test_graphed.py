@@ -12,10 +12,11 @@ from lib.tracker.graphed import Graphed
 from lib.tracker.state import join
 from tests.tracker.clips import small_model
 
+LONG = graphed.STEADY + 6  # frames
 RATIOS = (0.33, 0.5, 1, 2, 3)
 
 
-def again(run):
+def again(run, device):
     """As a graph does it: the same operations on the same memory, results where they were the first time."""
     found = run()
 
@@ -46,14 +47,14 @@ def follow(tracker, family, frames, hyper=()):
 @pytest.mark.parametrize("arch", ["SiamFCRes22", "SiamRPNRes22"])
 def test_it_tracks_as_the_step_does(arch):
     family = family_of(arch)
-    tracker, frames = family.at(239), videos(2, 7)
+    tracker, frames = family.at(239), videos(2, LONG)
     wanted = follow(tracker, family, frames)
     tracker.move = Graphed(tracker.move, lambda: getattr(tracker, "zoom", None), again)
     for _ in range(2):  # the second time other templates lie in the same memory
         found = follow(tracker, family, frames)
         for one, two in zip(found, wanted, strict=True):  # none was written over by a later step
             assert torch.equal(one.box, two.box) and torch.equal(one.score, two.score)
-        frames = videos(2, 7)[::-1]
+        frames = videos(2, LONG)[::-1]
         wanted = follow(family_of(arch).at(239), family, frames)
     assert len(tracker.move.graphs) == 1
 
@@ -63,35 +64,37 @@ def test_each_shape_has_its_own_and_so_has_a_wider_pyramid():
     tracker = family.at(239)
     tracker.move = Graphed(tracker.move, lambda: tracker.zoom, again)
     for slots, side, step in ((1, 90, 1.03), (2, 90, 1.03), (1, 95, 1.03), (1, 90, 1.1)):
-        hyper, frames = {"scale_step": step}, videos(slots, 5, side)
+        hyper, frames = {"scale_step": step}, videos(slots, LONG, side)
         found = follow(tracker, family, frames, hyper)[-1]
         assert torch.equal(found.box, follow(family_of("SiamFCRes22").at(239), family, frames, hyper)[-1].box)
     assert len(tracker.move.graphs) == 4
 
 
 def test_what_cannot_be_captured_gives_way(capsys):
-    def refusing(run):
+    def refusing(run, device):
         raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
 
-    family, frames = family_of("SiamRPNRes22"), videos(1, 6)
+    family, frames = family_of("SiamRPNRes22"), videos(1, LONG)
     tracker = family.at(239)
     wanted = follow(tracker, family, frames)[-1]
     tracker.move = Graphed(tracker.move, lambda: None, refusing)
     assert torch.equal(follow(tracker, family, frames)[-1].box, wanted.box)
     said = capsys.readouterr().err
-    assert said == "cudagraph gives way to eager for 1 slots: operation not permitted when stream is capturing\n"
+    assert said == "cudagraph gives way to eager for slots: 1: operation not permitted when stream is capturing\n"
 
 
-def test_rare_shapes_and_too_many_are_not_captured(monkeypatch):
+def test_few_steps_of_a_size_are_not_worth_a_graph_and_old_ones_go(monkeypatch):
+    monkeypatch.setattr(graphed, "GRAPHS", 1)
     family, made = family_of("SiamRPNRes22"), []
     tracker = family.at(239)
-    tracker.move = Graphed(tracker.move, lambda: None, lambda run: made.append(1) or again(run))
-    follow(tracker, family, videos(1, 1 + graphed.EAGER))
+    tracker.move = Graphed(tracker.move, lambda: None, lambda *given: made.append(1) or again(*given))
+    for _ in range(3):
+        follow(tracker, family, videos(1, 1 + graphed.STEADY))
+        follow(tracker, family, videos(2, 2))
     assert not made
-    monkeypatch.setattr(graphed, "GRAPHS", 1)
-    for slots in (1, 2):
-        follow(tracker, family, videos(slots, 5))
-    assert made == [1]
+    for slots, count in ((1, 1), (2, 2), (2, 2), (1, 3)):
+        follow(tracker, family, videos(slots, LONG))
+        assert (len(made), len(tracker.move.graphs)) == (count, 1)
 
 
 def test_on_a_cpu_it_says_so(capsys):

@@ -138,7 +138,7 @@ class FoldedSum(nn.Module):
     """``conv``(x) + ``shortcut``(other), then ReLU if asked: (N, C, H, W), (N, D, H, W) -> (N, C', H, W).
 
     Two 1x1 convolutions are one of both inputs: to join those moves less than to write a sum and add to it. A shortcut
-    without weights (None) is added inside the convolution.
+    without weights (None) is added inside the convolution. ``conv`` is taken over.
     """
 
     def __init__(self, conv: FoldedConv, shortcut: FoldedConv | None, *, relu: bool) -> None:
