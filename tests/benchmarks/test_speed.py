@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import figures, floor, train, tune
+from benchmarks import figures, floor, rounding, train, tune
 from lib.core.scoring import Stage, score
 from lib.evaluation.datasets import load
 from lib.models.layers.folded import FoldedConv
 from lib.tracker.family import Family
+from lib.tracker.live import SHIPPED
 from tests.tracker.clips import small_model
 
 THIN = ["--width", "0.125", "--device", "cpu"]
@@ -88,3 +89,15 @@ def test_shares_of_a_call_add_up_to_it():
     shares = figures.profile(lambda: [a @ a for _ in range(50)], torch.device("cpu"))
     assert {"idle", "aten::mm"} <= set(shares) and min(shares.values()) >= 0
     assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_precision_is_measured_from_shaken_starts(tmp_path, monkeypatch, reference):
+    out = tmp_path / "out.json"
+    words = ["--resume", str(SHIPPED.with_name("siamfc_small.pth")), "--dataset_root", str(reference / "dataset")]
+    monkeypatch.setattr(sys, "argv", ["x", *words, "--max_frames", "2", "--device", "cpu", "--json", str(out)])
+    rounding.main()
+    told = json.loads(out.read_text())
+    assert told["starts"] == 12 and told["sequences"] == 9
+    scores = told["auc"]
+    assert scores["difference"] == pytest.approx(scores["bf16"] - scores["fp32"])
+    assert 0.6 < scores["fp32_low"] < scores["fp32"] < 19.5 / 21  # where it starts is not quite where the target is

@@ -118,7 +118,12 @@ def test_run_video_with_the_mouse(screen: Screen, launch, weights: Path, video: 
     out = tmp_path / "out.txt"
     process = launch("run_video.py", "--resume", weights, "--video", video, "--show", "--boxes", out)
     window = screen.window("clip.avi", process)
-    until(lambda: shows(screen.picture(), (255, 255, 255)))  # the line of help
+
+    def helps() -> bool:
+        assert process.poll() is None, process.communicate()
+        return shows(screen.picture(), (255, 255, 255))
+
+    until(helps)
     screen.key("Return")  # nothing is drawn yet: nothing happens
     screen.drag(window, *TARGET)
     until(lambda: shows(screen.picture(), COLOURS[0]))
