@@ -87,9 +87,7 @@ class TrainBlock(Block):
     WEIGHT_DECAY: Annotated[float, Field(ge=0)] = 1e-4
     CLIP: Annotated[float, Field(ge=0)] = 10.0  # gradients are scaled down to this L2 norm; 0 = never
     AMP: bool = False  # forward and backward pass in bfloat16 where the device can
-    COMPILE: bool = (
-        False  # the network by torch.compile: a minute at the start; eager, with the reason, where it cannot
-    )
+    COMPILE: bool = False  # the network by torch.compile, which takes a minute at the start; eager where it cannot
     WHICH_USE: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()  # sets to train on, by name; absent = all
     MATCHING: Literal["corr", "greedypw"] = "corr"  # of SE-SiamFC: once, or at three sizes of the search features
     # SiamRPN alone

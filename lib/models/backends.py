@@ -65,7 +65,8 @@ def for_frequent(first: torch.Size, program: Run, otherwise: Run) -> Run:
     def run(kernels: Kernels, x: Tensor) -> Any:
         if x.shape not in chosen and len(chosen) < COMPILED:
             seen[x.shape] += 1
-            chosen.extend([x.shape] * (seen[x.shape] > OFTEN))
+            if seen[x.shape] > OFTEN:
+                chosen.append(x.shape)
         return (program if x.shape in chosen else otherwise)(kernels, x)
 
     return run
